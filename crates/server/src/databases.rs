@@ -1,7 +1,7 @@
-//! The databases that this process has open for writing, so that all of them are closed however it ends.
+//! The databases that this process has open for writing. All of them are closed, however the process ends.
 //!
-//! A SQLite file is complete by itself only after its last connection was closed: until then, acknowledged changes may be
-//! in the log beside it. Every command opens its database here, so that none of them can forget to close it.
+//! A SQLite file is complete only after its last connection is closed. Before that, acknowledged changes may be in the log beside it. Every
+//! command opens its database here, so that no command can forget to close it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
@@ -11,29 +11,29 @@ use access_tokens_storage::{Database, DatabaseOptions, Rights, SetupError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, oneshot};
 
-/// Maximum time that an interrupted command gets to end by itself, after its database was closed.
+/// Maximum time that an interrupted command has to end after its database is closed.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 static STATE: SyncMutex<State> =
     SyncMutex::new(State { interruption: None, open: Vec::new(), interruptible: false, report: None });
-/// Whether a signal has asked the command to stop.
+/// Whether the command was asked to stop by a signal.
 static STOPPING: AtomicBool = AtomicBool::new(false);
-/// Held while a SQLite file is opened and its schema brought up to date: what is half open cannot be closed.
+/// Held while a SQLite file is opened and its schema is migrated: a database that is still being opened cannot be closed.
 static OPENING: Mutex<()> = Mutex::const_new(());
 
 struct State {
-    /// The exit code of a process that a signal ends.
+    /// Exit code of a process that a signal ends.
     interruption: Option<u8>,
     open: Vec<Arc<Database>>,
-    /// Whether signals are to be watched from the moment on in which a database is opened.
+    /// Whether signals are watched as soon as a database is opened.
     interruptible: bool,
-    /// What an interrupted command says last.
+    /// The last message of an interrupted command.
     report: Option<Report>,
 }
 
 type Report = Box<dyn FnOnce() -> String + Send>;
 
-/// Opens a database, which [`close_all`] closes if it is a SQLite file, and prepares it, such as by bringing its schema up to date.
+/// Opens a database and prepares it, such as by migrating its schema. [`close_all`] closes it if it is a SQLite file.
 pub(crate) async fn open<E: From<SetupError>>(
     options: &DatabaseOptions,
     prepare: impl AsyncFnOnce(&Database) -> Result<(), E>,
@@ -44,7 +44,7 @@ pub(crate) async fn open<E: From<SetupError>>(
         tokio::spawn(close_on_first_signal(signals));
     }
     let database = Arc::new(access_tokens_storage::connect(options).await?);
-    // PostgreSQL rolls back what a connection leaves, and there is nothing to wait for.
+    // PostgreSQL rolls back what a connection leaves, so that its databases need no closing.
     if options.is_sqlite() {
         state().open.push(Arc::clone(&database));
     }
@@ -53,54 +53,54 @@ pub(crate) async fn open<E: From<SetupError>>(
     Ok(database)
 }
 
-/// Says that this role may not read which steps of the schema were applied, and the cure. `None`: it may.
+/// Returns that this role lacks the right to read the applied steps of the schema, with the cure. None where it has the right.
 pub(crate) async fn missing_read_rights(database: &Database) -> Option<String> {
     let rights = database.rights().await.ok().flatten().filter(Rights::hide_the_schema)?;
     let grants = "\"PostgreSQL roles\" in docs/operations.md has the grants";
     Some(format!("the role {} may not read the tables of the service: {grants}", rights.role))
 }
 
-/// Closes the databases that were opened. Returns when they are closed; there may have been none.
+/// Closes all open databases, and returns when they are closed. There may be none.
 pub(crate) async fn close_all() {
     let _opening = OPENING.lock().await;
-    // They stay in the list: another caller waits for the same end.
+    // The databases stay in the list, so that another caller waits for the same end.
     let open = state().open.clone();
     for database in open {
         database.close().await;
     }
 }
 
-/// The exit code of this process, if a signal has ended it while a database was open.
+/// Returns the exit code of this process if a signal ended it while a database was open.
 pub(crate) fn interruption() -> Option<u8> {
     state().interruption
 }
 
-/// Sets what the process says last when a signal ends it. It must not wait for anything.
+/// Sets the last message of a process that a signal ends. The function must not wait.
 pub(crate) fn set_report(report: impl FnOnce() -> String + Send + 'static) {
     state().report = Some(Box::new(report));
 }
 
-/// Forgets what the process would say last: the command has ended by itself.
+/// Removes the last message, because the command has ended by itself.
 pub(crate) fn clear_report() {
     state().report = None;
 }
 
-/// Takes what an interrupted command says last.
+/// Takes the last message of an interrupted command.
 pub(crate) fn take_report() -> Option<String> {
     let report = state().report.take();
     report.map(|report| report())
 }
 
-/// Makes SIGINT and SIGTERM close the databases before the process ends. Until a database is opened they end the process at
-/// once, as they do by default.
+/// Makes SIGINT and SIGTERM close the databases before the process ends. Until a database is opened, signals end the process at once, as by
+/// default.
 pub(crate) fn close_on_signals() {
     state().interruptible = true;
 }
 
-/// Waits for the first of SIGINT and SIGTERM, and returns the exit code for it. A second signal ends the process at once: a task of
-/// its own waits for it, so that a command that blocks its thread does not delay it.
+/// Waits for the first SIGINT or SIGTERM, and returns its exit code. A second signal ends the process at once. A separate task waits for
+/// it, so that a command that blocks its thread does not delay it.
 pub(crate) async fn interrupted() -> u8 {
-    // Without handlers the signals end the process, as they do by default.
+    // Without handlers the signals end the process, as by default.
     let Ok((mut interrupt, mut terminate)) = signals() else { return std::future::pending().await };
     let (sender, receiver) = oneshot::channel();
     tokio::spawn(async move {
@@ -117,7 +117,7 @@ pub(crate) async fn interrupted() -> u8 {
     }
 }
 
-/// Returns whether [`interrupted`] has received a signal. For loops that block the thread.
+/// Returns whether [`interrupted`] has received a signal, for loops that block the thread.
 pub(crate) fn is_stopping() -> bool {
     STOPPING.load(Ordering::Relaxed)
 }
@@ -127,8 +127,8 @@ pub(crate) fn stopped_with(code: u8) {
     state().interruption = Some(code);
 }
 
-/// Ends the process at the first signal: the database finishes the transaction that runs and refuses later ones. Does not wait for
-/// the command, which may be blocked in reading its standard input. A second signal ends the process at once.
+/// Ends the process at the first signal. The database finishes the running transaction and refuses later ones. The command is not waited
+/// for, because it may be blocked in reading its standard input. A second signal ends the process at once.
 async fn close_on_first_signal((mut interrupt, mut terminate): (Signal, Signal)) {
     let code = first_signal(&mut interrupt, &mut terminate).await;
     state().interruption = Some(code);
@@ -150,7 +150,7 @@ fn signals() -> std::io::Result<(Signal, Signal)> {
     Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
 }
 
-/// Answers the exit code that shells give to a process which the signal has ended.
+/// Returns the exit code that shells give to a process that the signal ends.
 async fn first_signal(interrupt: &mut Signal, terminate: &mut Signal) -> u8 {
     tokio::select! {
         _ = interrupt.recv() => 130,

@@ -1,4 +1,4 @@
-//! Asks a gRPC server for its health (`grpc.health.v1`).
+//! Reads the health of a gRPC server (`grpc.health.v1`).
 
 use tonic::Status;
 use tonic::transport::Channel;

@@ -1,4 +1,4 @@
-//! Whether a key ring is the one that a database was written with.
+//! Compares a key ring with the keys that a database was written with.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use access_tokens_host::{SystemClock, SystemRandom};
 use access_tokens_secrets::{KeyRing, KeyedSecrets};
 use access_tokens_storage::Database;
 
-/// Number of verification codes that are read at a time.
+/// Number of verification codes that are read at once.
 const BATCH_SIZE: u32 = 500;
 
-/// Number of tokens at each end of the table that a start reads.
+/// Number of tokens at each end of the table that are read at a start.
 const SAMPLE_SIZE: u32 = 5_000;
-/// Maximum number of verification codes that a start opens at each end: a wrong key shows at the first.
+/// Maximum number of verification codes that are opened at each end at a start. A wrong key shows at the first code.
 const MAX_OPENED_CODES: u32 = 100;
 
-/// Whether a ring opens what a database holds. A key is known by its id. That it is the same key shows in verification codes:
-/// of everything that is stored, only they can be opened without the secret itself.
+/// The result of a comparison: whether a ring opens what a database stores. Keys are compared by id. Only verification codes prove that a
+/// key is the same, because other stored values cannot be opened without the secret itself.
 #[derive(Debug)]
 pub(crate) struct KeyRingFit {
-    /// What needs keys that are not in the ring, in words.
+    /// Description of stored values whose keys are not in the ring.
     missing: Option<String>,
-    /// What needs keys that are not in the ring and are accepted as lost, in words.
+    /// Description of stored values whose keys are not in the ring and are accepted as lost.
     lost: Option<String>,
     missing_ids: Vec<String>,
     opened: u64,
@@ -32,7 +32,7 @@ pub(crate) struct KeyRingFit {
 }
 
 impl KeyRingFit {
-    /// Compares the ring with `uses`, and opens verification codes whose key is there: all of them, or at most `most`.
+    /// Compares the ring with `uses`, and opens verification codes whose key is in the ring: all of them, or at most `most`.
     pub(crate) async fn of(
         database: &Database,
         ring: &KeyRing,
@@ -43,7 +43,7 @@ impl KeyRingFit {
         let secrets = KeyedSecrets::new(ring, Arc::new(SystemRandom));
         let (mut after, mut read) = (None, 0);
         while most.is_none_or(|most| read < most) {
-            // No key has an empty id, so these are all codes.
+            // No key has an empty id, so that this reads all codes.
             let codes = database.verification_codes("", after.as_ref(), BATCH_SIZE).await?;
             let Some((last, _)) = codes.last() else { break };
             after = Some(last.clone());
@@ -53,8 +53,8 @@ impl KeyRingFit {
         Ok(fit)
     }
 
-    /// The same for a start, which must not read whole tables of tokens: all users and API keys, and the oldest and newest
-    /// tokens. `None`: the schema is not current, so nothing can be read yet.
+    /// Compares the ring at a start, without reading whole tables of tokens: reads all users and API keys, and the oldest and newest
+    /// tokens. None where the schema is not current, so that nothing can be read yet.
     pub(crate) async fn sampled(database: &Database, ring: &KeyRing) -> StoreResult<Option<Self>> {
         let schema = database.schema().await?;
         if !schema.pending.is_empty() {
@@ -66,7 +66,7 @@ impl KeyRingFit {
         Ok(Some(fit))
     }
 
-    /// Opens codes. Those whose key is not in the ring were counted by their key.
+    /// Opens codes. Codes whose key is not in the ring were counted by their key.
     fn open(&mut self, ring: &KeyRing, secrets: &KeyedSecrets, codes: &[(Position, VerificationCode)]) {
         for (position, code) in codes {
             let id = code.sealed.as_stored().split('$').next();
@@ -91,23 +91,23 @@ impl KeyRingFit {
         Self { missing: describe(&missing), lost: describe(&lost), missing_ids, opened: 0, unreadable: 0 }
     }
 
-    /// Is everything that was tried opened, and no key missing but those that are accepted as lost?
+    /// Returns whether all tried codes were opened, and no key is missing except those that are accepted as lost.
     pub(crate) fn is_good(&self) -> bool {
         self.missing.is_none() && self.unreadable == 0
     }
 
-    /// Is it the ring of another database, or an older copy of the right one? A few codes that cannot be opened among others
-    /// that can are damaged, which is another trouble.
+    /// Returns whether the ring belongs to another database, or is an older copy of the right one. If some codes can be opened and others
+    /// cannot, the latter are damaged, which is another problem.
     pub(crate) fn is_foreign(&self) -> bool {
         self.missing.is_some() || (self.unreadable > 0 && self.opened == 0)
     }
 
-    /// The ids of the keys that are missing.
+    /// Returns the ids of the missing keys.
     pub(crate) fn missing_ids(&self) -> &[String] {
         &self.missing_ids
     }
 
-    /// What needs keys that are accepted as lost, in words. `None`: nothing does.
+    /// Describes stored values whose keys are accepted as lost. None where there are no such values.
     pub(crate) fn lost(&self) -> Option<&str> {
         self.lost.as_deref()
     }
@@ -132,7 +132,7 @@ impl fmt::Display for KeyRingFit {
     }
 }
 
-/// What a database holds that keys protect, with the ids of the keys. `None`: nothing.
+/// Describes stored values that keys protect, with the ids of the keys. None where there are no such values.
 pub(crate) fn describe_by_key(uses: &[KeyUse]) -> Option<String> {
     let needed: Vec<_> = uses.iter().filter_map(|one| Some((one, one.key.as_deref()?))).collect();
     describe(&needed)

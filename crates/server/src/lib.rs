@@ -1,5 +1,5 @@
-//! The program `access-tokens`: configuration, commands, wiring of the other crates, and the life cycle of the process. It knows all crates
-//! but those of tests, and has no rule of access tokens.
+//! The program `access-tokens`: configuration, commands, wiring of the other crates, and life cycle of the process. It depends on all
+//! crates except those for tests, and has no rules about access tokens.
 
 pub mod command;
 pub mod config;
@@ -13,12 +13,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// The whole program: reads the command line, does what it says, and answers the exit code.
+/// Runs the program: reads the command line, executes the command, and returns the exit code.
 pub fn main() -> ExitCode {
     command::run(command::Cli::parse()).unwrap_or_else(|error| failed(&error))
 }
 
-/// One line with all causes.
+/// Prints an error with all its causes on one line.
 fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! The binary. What it does is in the library: `command` for the command line, `process` for serving.
+//! The binary. The library has its code: `command` for the command line, `process` for serving.
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,6 +1,6 @@
-//! Old names of settings. Each is accepted for one release, in files, environment variables and `--set`.
+//! Old names of settings. Each is accepted for one release, in files, in environment variables and with `--set`.
 
-/// An old name of a setting. It is accepted for one release, with a warning that names the new one.
+/// An old name of a setting.
 pub(super) struct Alias {
     pub(super) old: &'static str,
     pub(super) new: &'static str,
@@ -8,7 +8,7 @@ pub(super) struct Alias {
     pub(super) accepts_equal: bool,
 }
 
-/// Every old name, with the name that replaces it.
+/// Every old name, with the name that replaces it. A warning names the new name.
 pub(super) const ALIASES: [Alias; 11] = [
     Alias { old: "gateway.time_zone", new: "time_zone", accepts_equal: true },
     renamed("database.connections", "database.max_connections"),
@@ -58,7 +58,7 @@ mod tests {
         LoadedSettings::load(Some(&path), environment, &flags)
     }
 
-    /// A file that sets one key to 11.
+    /// Returns a file that sets one key to 11.
     fn file(key: &str) -> String {
         let (section, name) = key.split_once('.').expect("a section");
         format!("[{section}]\n{name} = 11\n")

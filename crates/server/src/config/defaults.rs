@@ -1,4 +1,4 @@
-//! The values of settings that nothing sets.
+//! The default values of settings.
 
-/// The defaults with their documentation.
+/// The default settings with their documentation, as TOML.
 pub const DEFAULTS: &str = include_str!("default.toml");

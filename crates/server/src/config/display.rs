@@ -1,4 +1,4 @@
-//! The settings for people to read: values, where they come from, and no secrets.
+//! Shows settings with their origins, and without secrets.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::{LoadedSettings, Origin, Webhook};
 
-/// Shown as `***`; of the first two only what may be a secret.
+/// Settings with secrets. URLs are shown without the parts that may be secret, the other values as `***`.
 const DATABASE_URL: &str = "database.url";
 const REPLICA_URLS: &str = "database.replica_urls";
 const WEBHOOK: &str = "notifications.webhook";
@@ -14,25 +14,25 @@ const KEY_RING: &str = "keys.ring";
 const SECRET: &str = "notifications.secret";
 const HEADERS: &str = "telemetry.headers";
 
-/// Parameters of a database URL that hold no secret.
+/// Parameters of a database URL that are not secret.
 const PUBLIC_PARAMETERS: [&str; 9] =
     ["sslmode", "ssl-mode", "sslrootcert", "application_name", "host", "port", "dbname", "user", "mode"];
 
 impl LoadedSettings {
-    /// Every setting with where it comes from.
+    /// Returns every setting with its origin.
     pub fn origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
         self.values.iter().map(|(key, (_, origin))| (key.as_str(), origin))
     }
 
-    /// Does a setting hold what [`Self::describe`] does not show?
+    /// Returns whether [`Self::describe`] hides a part of the value of a setting.
     pub fn is_masked(&self, key: &str) -> bool {
         self.values.get(key).is_some_and(|(value, _)| display_value(key, value).contains("***"))
     }
 
-    /// Every setting with its value and origin, as TOML. Secrets are masked.
+    /// Returns every setting with its value and origin, as TOML. Secrets are masked.
     pub fn describe(&self) -> String {
         let (mut text, mut section) = (String::new(), "");
-        // A setting outside of every section stands before the first one.
+        // Settings without a section come before the first section.
         let (sectioned, top): (Vec<_>, Vec<_>) = self.values.iter().partition(|(key, _)| key.contains('.'));
         for (key, (value, origin)) in top.into_iter().chain(sectioned) {
             let (of, name) = key.split_once('.').unwrap_or(("", key));
@@ -49,7 +49,7 @@ impl LoadedSettings {
 
 fn display_value(key: &str, value: &Value) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.escape_debug());
-    // By name, whatever the type: in a file, a secret of digits is a number.
+    // Secrets are recognised by the key, whatever the type is: a secret of digits is a number in a file.
     match (key, plain(value).as_str()) {
         (KEY_RING | SECRET | HEADERS | WEBHOOK, "") => return "\"\"".to_owned(),
         (KEY_RING | SECRET | HEADERS, _) => return "\"***\"".to_owned(),
@@ -77,7 +77,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The same for a list of them, however it is written.
+/// Returns a list of URLs without secrets, for a list and for a text with commas.
 fn mask_urls(value: &Value) -> String {
     let texts: Vec<String> = match value {
         Value::Array(list) => list.iter().map(plain).collect(),
@@ -87,8 +87,8 @@ fn mask_urls(value: &Value) -> String {
     format!("[{}]", masked.collect::<Vec<_>>().join(", "))
 }
 
-/// A database URL without what may be a password: all from the user's name to the last `@`, and what parameters say whose
-/// names are not known.
+/// Returns a database URL without what may be a password: everything between the user name and the last `@`, and the values of unknown
+/// parameters.
 fn mask_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
     let (user, host) = match rest.rsplit_once('@') {

@@ -1,9 +1,9 @@
-//! The environment variables of settings.
+//! Environment variables of settings.
 
-/// What the variables of settings begin with.
+/// Prefix of the variables of settings.
 pub(super) const PREFIX: &str = "ACCESS_TOKENS__";
 
-/// The environment variable of a setting.
+/// Returns the name of the environment variable of a setting.
 pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }

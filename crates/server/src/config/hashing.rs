@@ -1,4 +1,4 @@
-//! Limits on hashes that other systems made.
+//! Limits on hashes of other systems.
 
 use std::str::FromStr;
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Deserializer, de};
 /// Range of [`HashingSettings::max_foreign_memory`], in MiB.
 const RANGE_MIB: std::ops::RangeInclusive<u64> = 64..=256;
 
-/// The same, for people.
+/// The same range, for messages.
 pub(super) const MEMORY_RANGE: &str = "between 64 MiB and 256 MiB, such as 128 MiB";
 
-/// Limits on hashes that other systems made.
+/// Limits on hashes of other systems.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HashingSettings {
-    /// Maximum memory of a hash that is imported.
+    /// Maximum memory that an imported hash may need.
     pub max_foreign_memory: Memory,
 }
 
-/// An amount of memory: a whole number of MiB.
+/// An amount of memory, in whole MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     mib: u64,
 }
 
 impl Memory {
-    /// The amount in KiB.
+    /// Returns the amount in KiB.
     pub fn kib(self) -> u64 {
         self.mib * 1_024
     }

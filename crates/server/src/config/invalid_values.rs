@@ -1,5 +1,5 @@
-//! Every setting against values that mean nothing: each is refused with the name of the setting, or listed here with the reason
-//! for which it is accepted.
+//! Tests each setting with invalid values. Each value is refused with the name of the setting, or is listed here with the reason why it is
+//! accepted.
 
 use std::ffi::OsString;
 
@@ -15,7 +15,7 @@ const CHOICE: [&str; 5] = ["maybe", "Optional ", "1", "true", "-"];
 const PAIRS: [&str; 5] = ["loud", "=x", "x=%ff", "a=b,loud", ",x"];
 const TEXT: [&str; 5] = ["a\nb", " a", "a ", "a\u{7f}", "\u{1}"];
 
-/// Values of one setting that mean nothing.
+/// Returns invalid values of a setting.
 fn invalid_values(key: &str) -> Vec<&'static str> {
     let special: &[&'static str] = match key {
         "time_zone" => &["Atlantis", "UTC+25", "Europe/", "0", "+02:00:99"],
@@ -66,7 +66,7 @@ fn invalid_values(key: &str) -> Vec<&'static str> {
 const SIXTY_FOUR: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const ONES: &str = "11111111111111111111111111111111111111111111111111";
 
-/// Values that look like nonsense and are accepted, each with the reason.
+/// Values that look invalid and are accepted, each with the reason.
 const ACCEPTED: &[(&str, &str, &str)] = &[
     ("grpc.listen", "127.0.0.1:0", "the system chooses a free port, and the log names it"),
     ("http.listen", "127.0.0.1:0", "the system chooses a free port, and the log names it"),
@@ -96,7 +96,7 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
     ("database.migrate_at_start", "1", "variables may say 1, on or yes for true, as in earlier releases"),
 ];
 
-/// Empty means "none" for these; for all others it is refused.
+/// Settings that may be empty. All others refuse an empty value.
 const MAY_BE_EMPTY: &[&str] = &[
     "database.replica_urls",
     "grpc.trusted_proxies",
@@ -135,7 +135,7 @@ fn all() -> Vec<String> {
 }
 
 fn with_variable(key: &str, value: &str) -> Result<LoadedSettings, ConfigError> {
-    // SQLite has no replicas, whatever their URLs are.
+    // SQLite has no replicas, so that the URL is one of PostgreSQL.
     let postgres = (key == "database.replica_urls").then_some(("database.url", "postgres://h/d"));
     let given = [(key, value)].into_iter().chain(postgres);
     LoadedSettings::load(
@@ -171,7 +171,7 @@ fn every_setting_refuses_values_of_other_types() {
             let own = match literal {
                 "true" => invalid_values(&key) == SWITCH,
                 "7" => invalid_values(&key) == NUMBER,
-                // A date is a text to the library. Texts that mean nothing were tried above.
+                // A date is a text to settings. Other tests try invalid texts.
                 "\"loud nonsense\"" | "1979-05-27" => text,
                 _ => false,
             };
@@ -237,7 +237,7 @@ fn a_file_with_a_value_is_bounded_and_private() {
         let load = |file: &str| LoadedSettings::load(None, [(OsString::from(&variable), OsString::from(file))], &[]);
         std::fs::write(&path, "hunter2 hunter2").expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("chmod");
-        // The setting `keys.file` and its own file have different names.
+        // The setting `keys.file` and the file with its value have different names.
         let error = load(text).expect_err(&key).to_string();
         assert!(error.contains(&key) && error.contains("chmod 600") && !error.contains("hunter2"), "{error}");
         let error = load("/dev/zero").expect_err(&key).to_string();

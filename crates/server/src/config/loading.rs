@@ -1,4 +1,4 @@
-//! Defaults, file, environment and flags, laid over each other. Remembers for each setting where it comes from.
+//! Merges defaults, file, environment variables and flags, and keeps the origin of each setting.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -14,22 +14,22 @@ use super::environment::{PREFIX, variable};
 use super::hashing::MEMORY_RANGE;
 use super::{DEFAULTS, Settings, unknown_variables};
 
-/// The environment variable that names the file. One underscore: it is no setting.
+/// The environment variable that names the configuration file. It has one underscore, because it is not a setting.
 pub const ENVIRONMENT_FILE: &str = "ACCESS_TOKENS_CONFIG";
 
-/// Variables of OpenTelemetry that mean one of ours. What is ours counts before them.
+/// Variables of OpenTelemetry that set one of our settings. Our own variables override them.
 const OTEL_VARIABLES: [(&str, &str); 2] =
     [("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.endpoint"), ("OTEL_SERVICE_NAME", "telemetry.service_name")];
 
-/// What follows the key in a variable whose value is the name of a file that holds the setting.
+/// Suffix of a variable whose value names a file. The file has the value of the setting.
 const FILE_SUFFIX: &str = "_file";
 
-/// Where a setting comes from.
+/// The origin of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// No layer sets it.
     Default,
-    /// The file.
+    /// The configuration file.
     File(PathBuf),
     /// An environment variable.
     Environment(String),
@@ -48,14 +48,13 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What is wrong with the configuration. Names keys and places, never values: a value may be a password in the wrong
-/// place.
+/// Problems of the configuration. The messages name keys and origins, and never values: a value may be a password in the wrong place.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct ConfigError(Vec<String>);
 
 impl ConfigError {
-    /// Each problem by itself.
+    /// Returns the problems one by one.
     pub fn problems(&self) -> &[String] {
         &self.0
     }
@@ -65,9 +64,9 @@ impl ConfigError {
     }
 }
 
-/// The settings that apply.
+/// The merged settings.
 pub struct LoadedSettings {
-    /// As types.
+    /// The settings with their types.
     pub settings: Settings,
     pub(super) values: BTreeMap<String, (Value, Origin)>,
     warnings: Vec<Warning>,
@@ -80,7 +79,7 @@ impl fmt::Debug for LoadedSettings {
 }
 
 impl LoadedSettings {
-    /// Lays the layers over each other. `environment` is that of the process; `flags` are `key=value`.
+    /// Merges the layers. `environment` has the variables of the process; `flags` are texts of the form `key=value`.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -111,8 +110,8 @@ impl LoadedSettings {
 }
 
 impl LoadedSettings {
-    /// Refuses two listeners with one port, naming both settings. The `gateway` has no gRPC listener, and does without `ops.listen` where
-    /// nothing sets it and it is taken.
+    /// Refuses two listeners with the same port, and names both settings. The `gateway` has no gRPC listener. It starts without
+    /// `ops.listen` if that port is taken and is only the default.
     pub fn with_distinct_ports(self, gateway: bool) -> Result<Self, ConfigError> {
         let used: &[&str] = match gateway {
             false => &["grpc.listen", "http.listen", "ops.listen"],
@@ -132,12 +131,12 @@ impl LoadedSettings {
         if problems.is_empty() { Ok(self) } else { Err(ConfigError(problems)) }
     }
 
-    /// Returns a warning for each setting that is given under its old name.
+    /// Returns a warning for each setting that has its old name.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// Returns whether a setting has its default because nothing sets it.
+    /// Returns whether no layer sets a setting.
     pub(crate) fn is_default(&self, key: &str) -> bool {
         matches!(self.values.get(key), Some((_, Origin::Default)))
     }
@@ -145,7 +144,7 @@ impl LoadedSettings {
 
 struct SettingsBuilder {
     values: BTreeMap<String, (Value, Origin)>,
-    /// Values that were given under an old name.
+    /// Values under old names.
     aliases: BTreeMap<&'static str, (Value, Origin)>,
     problems: Vec<String>,
     warnings: Vec<Warning>,
@@ -161,7 +160,7 @@ impl SettingsBuilder {
         let alias = ALIASES.iter().find(|alias| alias.old == key);
         match self.values.get_mut(alias.map_or(key, |alias| alias.new)) {
             Some(known) => {
-                // Variables and flags are texts. What is a number by default is one here too, if it can be.
+                // Variables and flags are texts. A text is converted to a number where the default is one.
                 let number = match (&known.0, &value) {
                     (Value::Integer(_), Value::String(text)) => text.parse().ok().map(Value::Integer),
                     (Value::Float(_), Value::String(text)) => text.parse().ok().map(Value::Float),
@@ -193,7 +192,7 @@ impl SettingsBuilder {
         let text = files::read(path, Access::Any)
             .map_err(|error| ConfigError::one(format!("the configuration file {}: {error}", path.display())))?;
         let table = toml::from_str(&text).map_err(|error: toml::de::Error| {
-            // The first line says where; those after it show the text, which may be a password.
+            // The first line names the place. The lines after it quote the file, which may contain a password.
             let error = error.to_string();
             let place = error.lines().next().unwrap_or_default();
             ConfigError::one(format!("the configuration file {} is not TOML: {place}", path.display()))
@@ -212,7 +211,7 @@ impl SettingsBuilder {
     }
 
     fn add_variable(&mut self, name: &OsStr, value: &OsStr) {
-        // A name that is not UTF-8 is no setting, but may be meant as one.
+        // A name that is not UTF-8 is not a setting, and may be a mistyped one.
         let name = &*name.to_string_lossy();
         if !value.is_empty() && unknown_variables::looks_like_setting(name, &value.to_string_lossy()) {
             let cure = match unknown_variables::similar_key(name, self.values.keys().map(String::as_str)) {
@@ -226,14 +225,14 @@ impl SettingsBuilder {
             self.problems.push(format!("{name} is not UTF-8"));
             return;
         };
-        // An empty variable is one that a template left empty.
+        // Templates leave variables empty, so that an empty variable sets nothing.
         if value.is_empty() {
             return;
         }
         let key = key.to_lowercase().replace("__", ".");
         match key.strip_suffix(FILE_SUFFIX) {
             Some(setting) if self.is_known(setting) => match files::read(Path::new(value), Access::OwnerOnly) {
-                // The line ends where an editor says so, not the secret.
+                // An editor ends the file with a line break, which is not a part of the secret.
                 Ok(text) => self.set_from_variable(setting, text.trim_end_matches(['\r', '\n']), name),
                 Err(error) => self.problems.push(format!("{setting}: the file that {name} names: {error}")),
             },
@@ -241,7 +240,8 @@ impl SettingsBuilder {
         }
     }
 
-    /// What one variable says, in itself or in a file. Two that say something of one setting have no order.
+    /// Sets a setting from a variable, or from the file that a variable names. Two variables for one setting are a problem, because they
+    /// have no order.
     fn set_from_variable(&mut self, key: &str, text: &str, variable: &str) {
         if let Some((_, Origin::Environment(other))) = self.aliases.get(key).or_else(|| self.values.get(key))
             && other.starts_with(PREFIX)
@@ -262,7 +262,7 @@ impl SettingsBuilder {
         self.values.contains_key(key) || ALIASES.iter().any(|alias| alias.old == key)
     }
 
-    /// Moves values that are given under an old name to the new one. A value under both names is a problem.
+    /// Moves values under old names to the new names. A value under both names is a problem.
     fn resolve_aliases(&mut self) {
         for Alias { old, new, accepts_equal } in &ALIASES {
             let (Some((value, origin)), Some(own)) = (self.aliases.remove(old), self.values.get_mut(*new)) else {
@@ -332,7 +332,7 @@ fn defaults() -> BTreeMap<String, Value> {
     flatten(toml::from_str(DEFAULTS).expect("the defaults are TOML"))
 }
 
-/// Reads settings whose keys have their sections before a dot.
+/// Deserializes settings from keys with sections, such as `grpc.listen`.
 fn deserialize(values: &BTreeMap<String, Value>) -> Result<Settings, toml::de::Error> {
     let mut root = Table::new();
     for (key, value) in values {
@@ -348,7 +348,7 @@ fn deserialize(values: &BTreeMap<String, Value>) -> Result<Settings, toml::de::E
     Settings::deserialize(root)
 }
 
-/// Returns a value in the type of its default. None where it has another type.
+/// Returns a value with the type of its default. None where it has another type.
 fn typed(default: &Value, value: &Value) -> Option<Value> {
     match (default, value) {
         (Value::Float(_), Value::Integer(_)) | (Value::Array(_), Value::String(_)) => {}
@@ -390,7 +390,7 @@ fn expected_value(key: &str, default: &Value) -> &'static str {
     }
 }
 
-/// Returns the values of a table by their keys, with the sections before a dot. A date is a text to settings.
+/// Returns the values of a table by key, such as `grpc.listen`. Dates become texts.
 fn flatten(table: Table) -> BTreeMap<String, Value> {
     let mut flat = BTreeMap::new();
     for (key, value) in table {

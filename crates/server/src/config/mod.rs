@@ -1,6 +1,6 @@
-//! The configuration: what can be set, and where it comes from.
+//! The configuration of the service.
 //!
-//! `default.toml` is both the defaults and their documentation. What it does not name does not exist.
+//! `default.toml` has the defaults and their documentation. A setting that it does not name does not exist.
 
 mod aliases;
 mod defaults;

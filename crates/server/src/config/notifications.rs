@@ -1,4 +1,4 @@
-//! The settings of notifications to owners.
+//! Settings of notifications to owners.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,26 +20,26 @@ use super::secret_strength::secret_weakness;
 
 /// Minimum length of the key that notifications are signed with, in bytes.
 const MIN_KEY_BYTES: usize = 32;
-/// What a secret of Standard Webhooks begins with. The key follows, in base64.
+/// Prefix of a secret of Standard Webhooks. The key follows in base64.
 const STANDARD_PREFIX: &str = "whsec_";
 
 /// Notifications to owners.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotificationSettings {
-    /// Where they go; none when nobody delivers.
+    /// The URL of the receiver. None where notifications are switched off.
     #[serde(deserialize_with = "unless_empty")]
     pub webhook: Option<Webhook>,
-    /// What they are signed with; empty when they are not.
-    pub secret: SecretSetting,
-    /// Seconds for one try.
+    /// The secret that signs notifications. Empty where they are not signed.
+    pub secret: Hidden,
+    /// Maximum time of one attempt, in seconds.
     pub timeout_seconds: u64,
-    /// Notifications that may wait.
+    /// Maximum number of notifications that wait for delivery.
     pub queue_size: usize,
 }
 
 impl NotificationSettings {
-    /// How long one try may take.
+    /// Returns the maximum time of one attempt.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
     }
@@ -64,7 +64,7 @@ impl NotificationSettings {
         Ok(Some(key))
     }
 
-    /// What cannot be, as (key, what it must be).
+    /// Returns invalid settings as (key, requirement).
     pub(super) fn problems(&self, webhooks: &WebhookSettings) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let mut add = |key, what: &str| found.push((key, what.to_owned()));
@@ -89,11 +89,11 @@ impl NotificationSettings {
     }
 }
 
-/// Requests to receivers outside.
+/// Requests to receivers outside of the process.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
-    /// Networks beside the loopback that receive plain http.
+    /// Networks besides the loopback that plain http may go to.
     #[serde(deserialize_with = "listed")]
     pub allowed_networks: Vec<Network>,
 }
@@ -114,22 +114,22 @@ impl WebhookSettings {
     }
 }
 
-/// The URL of a webhook. Such URLs often hold a key of their receiver, so only scheme, host and port are ever shown.
+/// The URL of a webhook. Its path and query often have a key of the receiver, so only scheme, host and port are shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Webhook(Uri);
 
 impl Webhook {
-    /// The URL itself.
+    /// Returns the URL itself.
     pub fn uri(&self) -> &Uri {
         &self.0
     }
 
-    /// Does it ask for TLS?
+    /// Returns whether the URL requires TLS.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == Some(&Scheme::HTTPS)
     }
 
-    /// Does what is sent stay on this machine?
+    /// Returns whether requests stay on this machine.
     pub fn is_local(&self) -> bool {
         is_local(&self.0)
     }
@@ -143,7 +143,7 @@ impl FromStr for Webhook {
         let uri: Uri = text.parse().map_err(|_| wrong)?;
         let known = matches!(uri.scheme_str(), Some("http" | "https"));
         let host = uri.host().is_some_and(|host| !host.is_empty());
-        // A user and a password would have to be sent as a header; nobody would expect them to be left out.
+        // A user and a password would have to be sent as a header. This client does not, so it refuses them.
         let user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
         if known && host && !user && has_good_port(&uri) { Ok(Self(uri)) } else { Err(wrong) }
     }
@@ -213,7 +213,7 @@ mod tests {
             ("http://10.0.1.1/", "10.0.0.0/24", false),
             ("http://[::ffff:10.0.0.1]/", "10.0.0.0/24", true),
             ("http://[fd00::1]/", "10.0.0.0/24,fd00::/8", true),
-            // Where a name leads is seen when it is called.
+            // The addresses of a name are checked when it is resolved.
             ("http://relay/", "10.0.0.0/24", true),
             ("https://relay/", "10.0.0.0/24", false),
             ("https://127.0.0.1/", "", false),

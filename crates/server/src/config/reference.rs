@@ -1,10 +1,10 @@
-//! The settings for people who have not set them yet: what there is, as a section of a document.
+//! The reference of all settings, for the documentation.
 
 use std::fmt::Write as _;
 
 use super::{DEFAULTS, environment};
 
-/// A line of the defaults that says something, with the comment above it in one paragraph.
+/// A section or a setting of the defaults, with the comment above it in one paragraph.
 struct Entry<'a> {
     /// The section of the line.
     section: &'a str,
@@ -28,7 +28,7 @@ fn entries() -> Vec<Entry<'static>> {
             comment.push(words.trim());
             continue;
         }
-        // A comment before an empty line is about the file as a whole.
+        // A comment before an empty line describes the whole file.
         let comment = std::mem::take(&mut comment).join(" ");
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name;
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::config::LoadedSettings;
 
-    /// Where the reference stands in the documentation.
+    /// The document with the reference.
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
     const MARKS: [&str; 2] = ["<!-- settings: begin -->\n", "<!-- settings: end -->"];
 

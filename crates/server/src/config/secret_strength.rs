@@ -1,12 +1,12 @@
-//! What makes a secret of an operator weak.
+//! Checks the strength of secrets that operators supply.
 
 use std::collections::HashSet;
 
 /// Minimum number of different bytes in a secret that operators supply: random keys of 32 bytes have more, repetitions have fewer.
 const MIN_DISTINCT_BYTES: usize = 8;
 
-/// Returns what is wrong with a secret that an operator supplies, given the bytes of its key: the text must have no outer blanks, and
-/// the key at least [`MIN_DISTINCT_BYTES`] different bytes. For every setting that holds such a secret.
+/// Returns the problem of a secret that an operator supplies, given the bytes of its key: outer blanks, or fewer than
+/// [`MIN_DISTINCT_BYTES`] different bytes in the key.
 pub(super) fn secret_weakness(text: &str, key: &[u8]) -> Option<String> {
     if text.trim() != text {
         return Some("must have no blanks around it".to_owned());

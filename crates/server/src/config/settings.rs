@@ -1,4 +1,4 @@
-//! The settings as types, and the ranges that they must keep.
+//! The settings with their types.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -16,69 +16,69 @@ use serde::Deserialize;
 
 use super::{HashingSettings, NotificationSettings, WebhookSettings};
 
-/// Everything that can be set.
+/// All settings. `default.toml` documents them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Time zone of dates without an offset, at import and at the gateway.
+    /// Time zone of dates without an offset, in imports and at the gateway.
     #[serde(deserialize_with = "parsed")]
     pub time_zone: TimeZone,
-    /// Where access tokens are kept.
+    /// The database.
     pub database: DatabaseSettings,
     /// The gRPC server.
     pub grpc: GrpcSettings,
     /// The HTTP server of the gateway.
     pub http: HttpSettings,
-    /// What the gateway presents.
+    /// The behaviour of the gateway.
     pub gateway: GatewaySettings,
     /// The port for operators.
     pub ops: OpsSettings,
-    /// The keys.
+    /// The key ring.
     pub keys: KeySettings,
-    /// What policies may allow.
+    /// Limits on policies.
     pub policy: PolicySettings,
-    /// Limits on hashes that other systems made.
+    /// Limits on hashes of other systems.
     pub hashing: HashingSettings,
     /// Limits on sessions.
     pub sessions: SessionSettings,
     /// Notifications to owners.
     pub notifications: NotificationSettings,
-    /// Requests to receivers outside.
+    /// Requests to receivers outside of the process.
     pub webhooks: WebhookSettings,
     /// The log.
     pub log: LogSettings,
-    /// Spans and metrics for a collector.
+    /// Traces and metrics for a collector.
     pub telemetry: TelemetrySettings,
-    /// The process itself.
+    /// The process.
     pub process: ProcessSettings,
 }
 
-/// Where access tokens are kept. The URL may hold a password, so it is hidden.
+/// The database. Its URL may contain a password, so it is hidden in debug output.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// `sqlite://…` or `postgres://…`.
-    pub url: SecretSetting,
-    /// May a PostgreSQL on another machine be spoken to in plain text?
+    pub url: Hidden,
+    /// Whether connections to PostgreSQL on another machine may be in plain text.
     pub allow_plain_text: bool,
     /// The PostgreSQL schema of the tables.
     pub schema: String,
-    /// Does `serve` bring a PostgreSQL schema up to date?
+    /// Whether `serve` migrates the schema of PostgreSQL.
     pub migrate_at_start: bool,
-    /// PostgreSQL connections.
+    /// Maximum number of PostgreSQL connections, 2 to 100.
     pub max_connections: u32,
-    /// SQLite connections that read.
+    /// Number of SQLite connections for reading, 1 to 100.
     pub sqlite_readers: u32,
-    /// Milliseconds to wait for a connection.
+    /// Maximum time to wait for a connection, in milliseconds.
     pub acquire_timeout_ms: u64,
-    /// Milliseconds for a PostgreSQL statement.
+    /// Maximum time of a PostgreSQL statement, in milliseconds.
     pub statement_timeout_ms: u64,
-    /// Milliseconds to wait for a PostgreSQL lock.
+    /// Maximum time to wait for a PostgreSQL lock, in milliseconds.
     pub lock_timeout_ms: u64,
-    /// PostgreSQL replicas that may answer reads.
+    /// URLs of PostgreSQL replicas that may answer reads.
     #[serde(deserialize_with = "listed")]
-    pub replica_urls: Vec<SecretSetting>,
-    /// Milliseconds that a replica may be later than the primary.
+    pub replica_urls: Vec<Hidden>,
+    /// Maximum delay of a replica, in milliseconds, 200 to 60000.
     pub replica_max_lag_ms: u64,
 }
 
@@ -88,25 +88,25 @@ pub struct DatabaseSettings {
 pub struct GrpcSettings {
     /// Address and port.
     pub listen: SocketAddr,
-    /// May others than this machine speak plain text to it?
+    /// Whether other machines may connect in plain text.
     pub allow_plain_text: bool,
-    /// What connections are encrypted with.
+    /// Certificates of the listener.
     pub tls: TlsSettings,
-    /// Calls at once.
+    /// Maximum number of authenticated requests that are processed at once.
     pub max_concurrent_requests: usize,
-    /// Calls without a checked credential at once.
+    /// Maximum number of logins, and of checks of credentials, that are processed at once.
     pub max_anonymous_requests: usize,
-    /// Those from one client address.
+    /// Maximum number of these from one client address.
     pub max_anonymous_requests_per_address: usize,
-    /// Connections at once.
+    /// Maximum number of connections.
     pub max_connections: usize,
-    /// Connections from one address without an authenticated call.
+    /// Maximum number of connections from one address without an authenticated request.
     pub max_anonymous_connections_per_address: usize,
-    /// Seconds after which a connection is closed.
+    /// Age at which a connection is closed, in seconds.
     pub max_connection_age_seconds: u64,
-    /// Seconds without a call after which a connection is closed.
+    /// Time without a request after which a connection is closed, in seconds.
     pub idle_seconds: u64,
-    /// Peers whose forwarded addresses count.
+    /// Networks of peers whose forwarded client addresses count.
     #[serde(deserialize_with = "listed")]
     pub trusted_proxies: Vec<Network>,
     /// Whether reflection is served.
@@ -117,34 +117,34 @@ pub struct GrpcSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSettings {
-    /// Address and port; none when it is switched off.
+    /// Address and port. None where the listener is switched off.
     #[serde(deserialize_with = "unless_empty")]
     pub listen: Option<SocketAddr>,
-    /// May others than this machine speak plain text to it?
+    /// Whether other machines may connect in plain text.
     pub allow_plain_text: bool,
-    /// What connections are encrypted with.
+    /// Certificates of the listener.
     pub tls: TlsSettings,
-    /// Connections at once.
+    /// Maximum number of connections.
     pub max_connections: usize,
-    /// Connections from one address without an authenticated call.
+    /// Maximum number of connections from one address without an authenticated request.
     pub max_anonymous_connections_per_address: usize,
-    /// Whether the page at `/docs` and its `/openapi.json` are served.
+    /// Whether the page `/docs` and its `/openapi.json` are served.
     pub docs: bool,
 }
 
-/// What the gateway presents.
+/// The behaviour of the gateway.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySettings {
-    /// The release of the original API.
+    /// The presented release of the original API.
     #[serde(deserialize_with = "parsed")]
     pub release: Release,
-    /// Milliseconds for one call.
+    /// Maximum time of one call, in milliseconds.
     pub timeout_ms: u64,
-    /// Proxies that are believed.
+    /// Networks of proxies whose forwarded client addresses count.
     #[serde(deserialize_with = "listed")]
     pub trusted_proxies: Vec<Network>,
-    /// The way to the service, for a gateway as a process of its own.
+    /// The connection to the service, for a gateway as a separate process.
     pub upstream: UpstreamSettings,
 }
 
@@ -152,30 +152,30 @@ pub struct GatewaySettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpsSettings {
-    /// Address and port; none when it is switched off.
+    /// Address and port. None where the listener is switched off.
     #[serde(deserialize_with = "unless_empty")]
     pub listen: Option<SocketAddr>,
-    /// May others than this machine speak plain text to it?
+    /// Whether other machines may connect in plain text.
     pub allow_plain_text: bool,
-    /// What connections are encrypted with.
+    /// Certificates of the listener.
     pub tls: TlsSettings,
 }
 
-/// The keys.
+/// The key ring.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeySettings {
     /// The file with the key ring.
     pub file: PathBuf,
-    /// The key ring itself; empty when the file is used.
-    pub ring: SecretSetting,
+    /// The key ring as a text. Empty where the file is used.
+    pub ring: Hidden,
 }
 
-/// What policies may allow.
+/// Limits on policies.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicySettings {
-    /// The chance, per access token and day, that somebody guesses a secret of it.
+    /// Maximum probability, per access token and day, that a secret of the token is guessed.
     #[serde(deserialize_with = "number")]
     pub max_guess_chance: f64,
 }
@@ -184,30 +184,30 @@ pub struct PolicySettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionSettings {
-    /// Log-ins a second of one user or API key; 0 for no limit.
+    /// Maximum log-ins a second of one user or API key. 0: no limit.
     pub logins_per_second: u32,
-    /// Log-ins at once of one user or API key.
+    /// Maximum log-ins at once of one user or API key.
     pub login_burst: u32,
 }
 
 impl SessionSettings {
-    /// The limits of this process.
+    /// Returns the limits of this process.
     pub fn limits(&self) -> LoginLimits {
         LoginLimits { per_second: self.logins_per_second, burst: self.login_burst }
     }
 }
 
-/// The process itself.
+/// The process.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessSettings {
-    /// Threads that calls run on; 0 for a number that fits the machine.
+    /// Number of threads that process calls. 0: half of the cores.
     pub workers: usize,
 }
 
 impl ProcessSettings {
-    /// How many threads calls run on: half of the cores, where it is not said. The others hash, and are the kernel's and the
-    /// database's; threads that hand calls to each other cost more than they bring.
+    /// Returns the number of threads that process calls: half of the cores, unless the setting says otherwise. The other cores are for
+    /// hashing, the kernel and the database. More threads lose time by passing calls to each other.
     pub fn workers(&self) -> usize {
         match self.workers {
             0 => (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1),
@@ -217,19 +217,19 @@ impl ProcessSettings {
 }
 
 impl DatabaseSettings {
-    /// Is it SQLite?
+    /// Returns whether the database is SQLite.
     pub fn is_sqlite(&self) -> bool {
         self.url.expose().starts_with("sqlite:")
     }
 
-    /// The file of a SQLite database.
+    /// Returns the file of a SQLite database.
     pub(crate) fn sqlite_file(&self) -> Option<&Path> {
         let path = self.url.expose().strip_prefix("sqlite:")?;
         let path = path.strip_prefix("//").unwrap_or(path);
         Some(Path::new(path.split('?').next().unwrap_or(path)))
     }
 
-    /// The same for the storage.
+    /// Returns the options of the storage.
     pub fn options(&self) -> DatabaseOptions {
         DatabaseOptions {
             postgres_connections: self.max_connections,
@@ -247,19 +247,19 @@ impl DatabaseSettings {
 }
 
 impl GrpcSettings {
-    /// How long a connection may live.
+    /// Returns the maximum age of a connection.
     pub fn connection_age(&self) -> Duration {
         Duration::from_secs(self.max_connection_age_seconds)
     }
 
-    /// How long a connection may do without a call.
+    /// Returns the maximum time of a connection without a request.
     pub fn idle(&self) -> Duration {
         Duration::from_secs(self.idle_seconds)
     }
 }
 
 impl Settings {
-    /// The same for the gateway, which presents dates in the time zone.
+    /// Returns the settings of the gateway. It shows dates in the time zone.
     pub fn gateway_config(&self) -> GatewayConfig {
         GatewayConfig {
             release: self.gateway.release,

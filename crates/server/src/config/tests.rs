@@ -1,4 +1,4 @@
-//! What is set where, and how wrong settings are refused.
+//! Tests the merging of settings, and the refusal of wrong ones.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -319,7 +319,7 @@ fn a_variable_may_name_a_file_with_the_value() {
     }
     let unknown = load(None, &[("ACCESS_TOKENS__DATABASE__URI_FILE", file)], &[]).expect_err("unknown");
     assert!(unknown.contains("database.uri_file") && !unknown.contains("hunter2"), "{unknown}");
-    // A setting that is itself the name of a file stays one.
+    // The value of the setting `keys.file` is the name of a file.
     let keys = load(None, &[("ACCESS_TOKENS__KEYS__FILE", file)], &[]).expect("valid");
     assert_eq!(keys.settings.keys.file, path);
 }
@@ -368,7 +368,7 @@ fn the_time_zone_has_an_old_name_that_means_the_same() {
     assert_eq!(zone(load(Some("[gateway]\ntime_zone = \"Asia/Kolkata\""), &[], &[])), "Asia/Kolkata");
     assert_eq!(zone(load(Some("time_zone = \"Asia/Kolkata\"\n[grpc]\nidle_seconds = 9"), &[], &[])), "Asia/Kolkata");
     assert_eq!(zone(load(None, &[(old, "Asia/Kolkata"), (new, "Asia/Kolkata")], &[])), "Asia/Kolkata");
-    // Layers of one name beat each other as always.
+    // Layers of the same name override each other as usual.
     let file = Some("[gateway]\ntime_zone = \"Asia/Kolkata\"");
     assert_eq!(zone(load(file, &[(old, "Pacific/Apia")], &[])), "Pacific/Apia");
     assert_eq!(zone(load(file, &[(old, "Pacific/Apia")], &["gateway.time_zone=UTC"])), "UTC");

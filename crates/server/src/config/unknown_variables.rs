@@ -1,17 +1,17 @@
-//! Environment variables that look like settings and are none.
+//! Finds environment variables that look like settings and are not.
 
 use std::net::IpAddr;
 
-/// What every variable of the project begins with. Settings have a second underscore.
+/// Prefix of every variable of the project. Settings have a second underscore.
 const PROJECT_PREFIX: &str = "ACCESS_TOKENS_";
 
-/// Variables that are no settings and that the project reads: the name of the file, and those of its tests.
+/// Variables of the project that are not settings: the name of the configuration file, and those of tests.
 const KNOWN_VARIABLES: [&str; 4] =
     ["ACCESS_TOKENS_CONFIG", "ACCESS_TOKENS_WITHOUT_GUARD", "ACCESS_TOKENS_PREVIOUS", "ACCESS_TOKENS_WRITE_SCHEMA"];
 const TEST_PREFIX: &str = "ACCESS_TOKENS_TEST_";
 
-/// Returns whether a variable looks like a setting that the service would ignore: it has the prefix of the project in any case of
-/// letters, is not of the form of settings, and neither the project nor Kubernetes sets it.
+/// Returns whether a variable looks like a setting that the service would ignore. Such a variable has the prefix of the project in upper or
+/// lower case, does not have the form of settings, and is set by neither the project nor Kubernetes.
 pub(super) fn looks_like_setting(name: &str, value: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let setting = name.starts_with(super::environment::PREFIX);
@@ -22,8 +22,8 @@ pub(super) fn looks_like_setting(name: &str, value: &str) -> bool {
         && !is_of_kubernetes(name, value)
 }
 
-/// Returns whether Kubernetes sets such a variable in every pod, for a Service such as `access-tokens` or `access-tokens-gateway`. The
-/// form of the value counts too: `ACCESS_TOKENS_GRPC_PORT=50051` is a mistake.
+/// Returns whether Kubernetes sets such a variable in every pod, for a Service such as `access-tokens` or `access-tokens-gateway`. The form
+/// of the value counts too: `ACCESS_TOKENS_GRPC_PORT=50051` is a mistake.
 fn is_of_kubernetes(name: &str, value: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
@@ -33,7 +33,7 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
     if name.contains("_SERVICE_PORT") {
         return is_number(value);
     }
-    // `..._PORT`, `..._PORT_50051_TCP`, and that with `_PROTO`, `_PORT` or `_ADDR`.
+    // `..._PORT`, `..._PORT_50051_TCP`, and the latter with `_PROTO`, `_PORT` or `_ADDR`.
     let Some((service, part)) = name.split_once("_PORT_") else { return name.ends_with("_PORT") && is_url };
     let mut words = part.split('_');
     let port = words.next().is_some_and(is_number);

@@ -1,6 +1,6 @@
-//! What a setting must be, beyond its type: ranges, names, URLs, and what does not fit together.
+//! Checks of settings beyond their types: ranges, names, URLs, and settings that do not fit together.
 //!
-//! Every problem is found, not only the first. No message repeats a value, which may be a password in the wrong place.
+//! Every problem is reported, not only the first. No message repeats a value, because it may be a password in the wrong place.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -14,14 +14,14 @@ use access_tokens_telemetry::is_level;
 
 use super::{DatabaseSettings, Settings};
 
-/// Maximum length of the name of a file, in bytes: that of Linux.
+/// Maximum length of a file name on Linux, in bytes.
 const MAX_PATH_BYTES: usize = 4_095;
-/// Maximum length of a name that goes to a collector, in bytes.
+/// Maximum length of a name that is sent to a collector, in bytes.
 const MAX_NAME_BYTES: usize = 255;
-/// Maximum length of `database.schema`, in bytes: that of PostgreSQL.
+/// Maximum length of a schema name in PostgreSQL, in bytes.
 const MAX_SCHEMA_BYTES: usize = 63;
 
-/// Settings that are wrong, each with what it must be.
+/// Invalid settings, each with the requirement.
 #[derive(Default)]
 struct Problems(Vec<(String, String)>);
 
@@ -36,7 +36,7 @@ impl Problems {
         }
     }
 
-    /// A file, where one is named. Whether it exists and is good is seen where it is read.
+    /// Checks the name of an optional file. Its content is checked when it is read.
     fn file(&mut self, key: &str, path: Option<&Path>) {
         if !path.is_none_or(is_file_name) {
             self.add(key, "must be the name of a file: no directory, no control characters, no blanks around it");
@@ -45,7 +45,7 @@ impl Problems {
 }
 
 impl Settings {
-    /// What is wrong, as (key, what it must be).
+    /// Returns invalid settings as (key, requirement).
     pub(super) fn problems(&self) -> Vec<(String, String)> {
         let mut problems = Problems::default();
         self.ranges(&mut problems);
@@ -199,8 +199,8 @@ impl DatabaseSettings {
     }
 }
 
-/// Returns whether two sockets of one process cannot both be bound to these addresses. `[::]` takes IPv4 too where the system
-/// lets it, so `[::]` is in conflict with every address, and `0.0.0.0` with those of IPv4 and with `[::]`.
+/// Returns whether two sockets of one process cannot both be bound to these addresses. `[::]` accepts IPv4 too where the system allows it,
+/// so `[::]` is in conflict with every address, and `0.0.0.0` with those of IPv4 and with `[::]`.
 fn are_in_conflict(one: SocketAddr, other: SocketAddr) -> bool {
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
     let covers = |wildcard: IpAddr, address: IpAddr| match wildcard {
@@ -210,7 +210,7 @@ fn are_in_conflict(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && (a == b || covers(a, b) || covers(b, a))
 }
 
-/// Can a schema of PostgreSQL have this name, and belong to the service?
+/// Returns whether a schema of the service may have this name.
 fn is_schema(name: &str) -> bool {
     (1..=MAX_SCHEMA_BYTES).contains(&name.len())
         && !name.chars().any(char::is_control)
@@ -223,7 +223,7 @@ fn is_postgres(url: &str) -> bool {
     ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
-/// Can a file have this name? The name of a directory cannot.
+/// Returns whether a file may have this name. The name of a directory is refused.
 fn is_file_name(path: &Path) -> bool {
     let Some(text) = path.to_str() else { return true };
     let good = (1..=MAX_PATH_BYTES).contains(&text.len()) && !text.chars().any(char::is_control) && text.trim() == text;

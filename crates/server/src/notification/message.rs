@@ -1,4 +1,4 @@
-//! A notification as its receiver sees it: the body, and the signature that proves where it comes from.
+//! The body of a notification, and the signature that proves its sender.
 
 use access_tokens_domain::notification::Notification;
 use access_tokens_domain::time::Timestamp;
@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use crate::config::NotificationSettings;
 
-/// Names, punctuation, kind and date.
+/// Maximum size of the body without its texts, in bytes: names, punctuation, kind and date.
 const FRAME_BYTES: usize = 512;
-/// What one byte of a text becomes at most: `\u0000`.
+/// Maximum size of an escaped byte of a text, such as `\u0000`.
 const ESCAPED_BYTES: usize = 6;
 
 #[derive(Serialize)]
@@ -35,7 +35,7 @@ struct Token<'a> {
     identifier: Option<&'a str>,
 }
 
-/// The body, in memory that is wiped when the last request with it goes.
+/// Returns the body. Its memory is wiped when the last request with it ends.
 pub(super) fn body(notification: &Notification) -> Bytes {
     let message = Message {
         kind: notification.kind.name(),
@@ -53,22 +53,22 @@ pub(super) fn body(notification: &Notification) -> Bytes {
     let texts = [message.organisation_id, message.access_token.id, message.access_token.number, message.secret];
     let owners = [message.access_token.identifier, message.accounts_receivable_id, message.rewards_participant_id];
     let longest: usize = texts.into_iter().chain(owners.into_iter().flatten()).map(str::len).sum();
-    // A buffer that grew would leave copies behind that nobody wipes.
+    // A buffer that grows would leave copies of the secret in freed memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(FRAME_BYTES + longest * ESCAPED_BYTES));
     serde_json::to_writer(&mut *bytes, &message).expect("texts and a date are JSON");
     Bytes::from_owner(bytes)
 }
 
-/// Signs with the secret that receiver and service share.
+/// Signs with the secret that the receiver and the service share.
 pub(super) struct Signer {
-    /// With the text of the secret.
+    /// Keyed with the text of the secret.
     text: HmacSha256,
-    /// With the key that libraries of Standard Webhooks make of the secret.
+    /// Keyed with the key that libraries of Standard Webhooks derive from the secret.
     standard: HmacSha256,
 }
 
 impl Signer {
-    /// Returns None without a secret, and where the settings are refused because of it.
+    /// Returns None without a secret, and where the secret is invalid.
     pub(super) fn new(settings: &NotificationSettings) -> Option<Self> {
         let standard = settings.signing_key().ok().flatten()?;
         let keyed = |key: &[u8]| HmacSha256::new_from_slice(key).expect("HMAC takes keys of any length");

@@ -1,8 +1,8 @@
-//! Notifications for owners, POSTed to the webhook of the settings.
+//! Notifications to owners, POSTed to the webhook of the settings.
 //!
-//! A use case that notifies waits for nothing: a notification goes into a bounded queue, and one task takes it from
-//! there. What cannot be delivered is lost, since its secret is stored nowhere; the owner asks for another one. Of a
-//! notification only its kind and what became of it reach the log.
+//! A use case never waits for a notification: it goes into a bounded queue, and one task delivers it. A notification that cannot be
+//! delivered is lost, because its secret is stored nowhere; the owner requests another one. The log has only the kind of a notification and
+//! its outcome.
 
 mod message;
 mod queue;
@@ -20,7 +20,7 @@ pub use self::queue::{Deliveries, WebhookNotifier};
 use self::webhook_client::WebhookClient;
 use crate::config::{NotificationSettings, WebhookSettings};
 
-/// Who notifies owners, as the settings say, and what is under way to them. Needs a runtime.
+/// Returns the notifier of the settings, and its deliveries. Needs a runtime.
 pub fn start(
     settings: &NotificationSettings,
     webhooks: &WebhookSettings,

@@ -1,4 +1,4 @@
-//! The queue, and the task that empties it.
+//! The queue of notifications, and the task that delivers them.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::webhook_client::WebhookClient;
 
-/// Deliveries at a time, those that pause before another try among them.
+/// Maximum number of deliveries at once, including those that wait for another attempt.
 const MAX_CONCURRENT_DELIVERIES: usize = 8;
-/// How often the log says what was dropped, if anything was.
+/// Interval of log lines about dropped notifications.
 const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
-/// Hands notifications to the task that delivers them.
+/// Passes notifications to the task that delivers them.
 pub struct WebhookNotifier {
     queue: mpsc::Sender<Notification>,
     dropped: Arc<AtomicU64>,
 }
 
-/// What is under way. When it is dropped instead of drained, that is given up.
+/// Deliveries in progress. Dropping this without draining gives them up.
 pub struct Deliveries(Option<Running>);
 
 struct Running {
@@ -32,7 +32,7 @@ struct Running {
 }
 
 impl WebhookNotifier {
-    /// Starts the task. So many notifications wait at most, besides those that are being delivered.
+    /// Starts the task. `waiting` is the maximum number of queued notifications, besides those that are being delivered.
     pub(super) fn start(client: WebhookClient, waiting: usize) -> (Self, Deliveries) {
         let (queue, receiver) = mpsc::channel(waiting);
         let (stop, stopped) = oneshot::channel();
@@ -55,20 +55,19 @@ impl Notifier for WebhookNotifier {
 
     fn notify(&self, notification: Notification) {
         if self.queue.try_send(notification).is_err() {
-            // The task tells: a caller waits for nothing, not even for the log.
+            // The task logs this, because a caller must not even wait for the log.
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 impl Deliveries {
-    /// Nobody delivers.
+    /// Returns deliveries of a service without a webhook.
     pub(super) fn disabled() -> Self {
         Self(None)
     }
 
-    /// Waits until everything is delivered, or given up because it takes longer than this. For the end, when nobody
-    /// notifies any more.
+    /// Waits until all notifications are delivered, or given up after `bound`. Call it when no further notifications are sent.
     pub async fn drain(self, bound: Duration) {
         let Some(Running { stop, task }) = self.0 else { return };
         if stop.send(bound).is_err() || task.await.is_err() {
@@ -100,7 +99,7 @@ impl Worker {
                         tracing::error!("the delivery of a notification broke");
                     }
                 }
-                // Without a word, nobody waits.
+                // Without a message, the owner was dropped, and the deliveries are given up.
                 bound = &mut stop, if deadline.is_none() => deadline = Some(Instant::now() + bound.unwrap_or_default()),
                 () = wait_until(deadline) => {
                     let given_up = self.queue.len() + self.under_way.len();
@@ -117,7 +116,7 @@ impl Worker {
         self.queue.is_empty() && self.under_way.is_empty()
     }
 
-    /// At most one line a period, however many there were.
+    /// Logs at most one line in a period.
     fn report(&self) {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {

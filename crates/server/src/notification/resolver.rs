@@ -15,8 +15,8 @@ use crate::config::WebhookSettings;
 #[error("no address of the name is on this machine or in webhooks.allowed_networks")]
 pub(super) struct NotAllowed;
 
-/// The resolver of the system, without the addresses that are not allowed. The connection goes to an address that was checked: a name
-/// that leads elsewhere a moment later changes nothing.
+/// The resolver of the system, without the addresses that are not allowed. The connection goes to an address that was checked, so that a
+/// later change of the name has no effect.
 #[derive(Clone)]
 pub(super) struct AllowedResolver {
     system: GaiResolver,

@@ -1,4 +1,4 @@
-//! Takes one notification to the webhook, in up to three tries.
+//! Delivers one notification to the webhook, in up to three attempts.
 
 use std::error::Error;
 use std::fmt;
@@ -21,23 +21,23 @@ use super::message::{self, Signer};
 use super::resolver::{AllowedResolver, NotAllowed};
 use crate::config::{NotificationSettings, Webhook, WebhookSettings};
 
-/// Headers of Standard Webhooks. The id is the same in every attempt: by it a receiver knows what it has received before.
+/// Headers of Standard Webhooks. The id is the same in every attempt, so that a receiver recognises a repeated delivery.
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-/// The signature and the id under their names of before 0.3.0.
+/// Names of the signature and the id before version 0.3.0.
 const SIGNATURE: HeaderName = HeaderName::from_static("x-access-tokens-signature");
 const DELIVERY: HeaderName = HeaderName::from_static("x-access-tokens-delivery");
 
-/// Between the first and the second try, and between the second and the third.
+/// Delays before the second and the third attempt.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
-/// A connection that was silent for so long is not used again: receivers close theirs after a while.
+/// Maximum idle time of a connection that is used again. Receivers close idle connections after a while.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Everything that a delivery needs.
+/// Delivers notifications over http.
 pub(super) struct WebhookClient {
     webhook: Uri,
-    /// Whether the URL leads where plain http may go, as far as it names an address.
+    /// Whether plain http may go to the URL, as far as it names an address.
     allowed: bool,
     signer: Option<Signer>,
     timeout: Duration,
@@ -46,13 +46,13 @@ pub(super) struct WebhookClient {
     random: Arc<dyn Random>,
 }
 
-/// What became of a notification, or of one try.
+/// The outcome of a notification, or of one attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Outcome {
     Delivered,
-    /// The receiver answered, and will not answer otherwise.
+    /// The receiver answered with a status that another attempt would not change.
     Refused(StatusCode),
-    /// The receiver answered that it is in trouble.
+    /// The receiver answered with a server error.
     Failed(StatusCode),
     NoConnection,
     NotAllowed,
@@ -109,7 +109,7 @@ impl WebhookClient {
         }
     }
 
-    /// Delivers it or gives up, and says so in the log.
+    /// Delivers a notification or gives up, and logs the outcome.
     pub(super) async fn deliver(&self, notification: &Notification) {
         let kind = notification.kind.name();
         let Ok(delivery) = code::hex_id(self.random.as_ref()) else {
@@ -133,7 +133,7 @@ impl WebhookClient {
         }
     }
 
-    /// How long a try may take. None when the secret is worthless already.
+    /// Returns the maximum time of an attempt. None where the secret has expired.
     fn time_left(&self, notification: &Notification) -> Option<Duration> {
         let Some(end) = notification.expiration_date else { return Some(self.timeout) };
         let left = (end - self.clock.now()).to_std().ok().filter(|left| !left.is_zero())?;
@@ -165,7 +165,7 @@ impl WebhookClient {
                 headers.insert(name, value);
             }
         }
-        // What else it answers is not looked at.
+        // The body of the answer is ignored.
         match self.client.request(request).await.map(|response| response.status()) {
             Ok(status) if status.is_success() => Outcome::Delivered,
             Ok(status) if status.is_server_error() => Outcome::Failed(status),
@@ -177,7 +177,7 @@ impl WebhookClient {
     }
 }
 
-/// Returns whether the name of the webhook leads nowhere that plain http may go.
+/// Returns whether all addresses of the webhook were refused.
 fn is_not_allowed(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! Files with certificates that a process uses.
+//! The certificate files that a process uses.
 
 use access_tokens_telemetry::metrics::CertificateFile;
 
@@ -12,7 +12,7 @@ pub(super) fn of_service(settings: &Settings) -> Vec<CertificateFile> {
     files
 }
 
-/// Returns the files of the gateway as a process of its own.
+/// Returns the files of the gateway as a separate process.
 pub(super) fn of_gateway(settings: &Settings) -> Vec<CertificateFile> {
     let mut files = CertificateFile::of_listener("http", &settings.http.tls);
     files.extend(CertificateFile::of_client("upstream", &settings.gateway.upstream));

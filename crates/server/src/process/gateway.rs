@@ -1,4 +1,4 @@
-//! The gateway as a process of its own: HTTP on one side, a channel to the service on the other.
+//! The gateway as a separate process: HTTP on one side, a channel to the service on the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,17 +26,17 @@ use super::upstream::{self, MeasuredClient, UpstreamHealth};
 use super::{certificates, http_log};
 use crate::config::Settings;
 
-/// A service that cannot be reached within this time is away.
+/// Maximum time of a connection attempt to the service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A silent connection is asked for a sign of life after the first, and given up after the second.
+/// Idle time after which a connection is pinged, and maximum time of the answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves the HTTP API over the service at `upstream`, until SIGTERM or SIGINT.
 ///
-/// It connects with the first question about the service and again whenever the connection is lost; meanwhile calls are answered with
-/// DATABASE_UNAVAILABLE. The port for operators is the first to answer and the last to close. The gateway is ready while the service
-/// says that it is; as soon as a signal comes, it is not any more.
+/// The gateway connects with its first health probe, and again whenever the connection is lost. Without a connection, calls fail with
+/// DATABASE_UNAVAILABLE. The port for operators opens first and closes last. The gateway is ready while the service is, until a signal
+/// arrives.
 pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let mut stop = StopSignal::on_signals()?;
     let address = settings.http.listen.context("http.listen is empty: there is nothing to serve on")?;
@@ -62,14 +62,14 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     tokio::select! {
         () = stop.asked() => {}
         ended = &mut server => {
-            // A server without connections ends in the same moment in which it is asked to.
+            // A server without connections ends in the same instant in which it is asked to.
             ended.context("the server broke")?;
             anyhow::ensure!(seen.was_asked(), "the server stopped by itself");
             over = true;
         }
     }
     probes.abort();
-    // Until it is gone it could still say something else.
+    // Until the task has ended, it could still change the state.
     let _ = probes.await;
     health.stopping();
     if !over && timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
@@ -81,7 +81,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The port for operators, which shows the state of the service behind the gateway.
+/// Starts the port for operators, which shows the state of the service behind the gateway.
 async fn start_ops(settings: &Settings, metrics: &Arc<Metrics>, health: &Arc<UpstreamHealth>) -> anyhow::Result<Ops> {
     metrics.watch_certificates(certificates::of_gateway(settings));
     let known = Arc::clone(health);
@@ -90,7 +90,7 @@ async fn start_ops(settings: &Settings, metrics: &Arc<Metrics>, health: &Arc<Ups
     Ops::start(&settings.ops, metrics, move || known.readiness()).await
 }
 
-/// The way to the service: encrypted, or within this machine.
+/// Returns the channel to the service: encrypted, or within this machine.
 fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
     if upstream.scheme() == Some(&Scheme::HTTPS) {
         return Link::new(&upstream, Trust::Authorities, settings, "gateway.upstream")?
@@ -104,9 +104,9 @@ fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel
     Ok(with_timeouts(Endpoint::from(upstream)).connect_lazy())
 }
 
-/// Logs once a minute why calls do not reach the service: to their callers, each cause is DATABASE_UNAVAILABLE.
+/// Logs once a minute why calls do not reach the service. Their callers see only DATABASE_UNAVAILABLE.
 ///
-/// A connection that ends as the service wants it to is no trouble. Its calls are sent again.
+/// A connection that the service closes regularly is not logged. Its calls are sent again.
 fn log_failures(throttle: Arc<Throttle>) -> impl Fn(tonic::transport::Error) -> tonic::transport::Error + Clone {
     move |error| {
         let causes = || std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
@@ -121,8 +121,8 @@ fn log_failures(throttle: Arc<Throttle>) -> impl Fn(tonic::transport::Error) -> 
     }
 }
 
-/// Has a call failed because the service closes its connection by age or at its stop, and not processed it? The service then says
-/// GOAWAY without an error, or refuses the stream; calls that wait for the connection are taken back.
+/// Returns whether a call failed unprocessed because the service closes its connection by age or when it stops. The service then sends
+/// GOAWAY without an error, or refuses the stream; calls that wait for the connection are cancelled.
 fn is_usual_end(cause: &(dyn std::error::Error + 'static)) -> bool {
     let h2 = cause.downcast_ref::<h2::Error>().is_some_and(|error| match error.reason() {
         Some(h2::Reason::NO_ERROR) => error.is_go_away() && error.is_remote(),

@@ -1,4 +1,4 @@
-//! One line an HTTP call, whoever answers it: method, path, status, time, ids. Never the query, headers or bodies.
+//! Logs one line for each HTTP call: method, path, status, time, ids. It never logs the query, headers or bodies.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::ops_paths::ROUTINE;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-reason");
 
-/// The router with a line and an id for each call that comes by this scheme. These proxies say for whom they call.
+/// Returns the router with a log line and an id for each call. `scheme` is that of the listener. Trusted proxies name the client address.
 pub(super) fn with_request_log(router: Router, scheme: &'static str, trusted_proxies: Arc<[Network]>) -> Router {
     router.layer(from_fn(move |request: Request, next| {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
@@ -49,7 +49,7 @@ async fn log(
     let mut line = RequestLine {
         started: Instant::now(),
         method,
-        // A path that is not ours is whatever a caller sends: it is not repeated.
+        // An unknown path is arbitrary text of a caller, so it is not logged.
         path: path.cloned(),
         rewritten: None,
         trace_id: telemetry::trace_id(&span, request.headers()),
@@ -73,7 +73,7 @@ async fn log(
     response
 }
 
-/// A name that everybody knows; others are whatever a caller sends.
+/// Returns the name of a standard method. Other names are arbitrary texts of callers.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -87,12 +87,12 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-/// Writes itself when it goes: also when the caller has gone before the answer.
+/// The line of a call. It is logged when it is dropped, so also when the caller disconnects before the answer.
 struct RequestLine {
     started: Instant,
     method: &'static str,
     path: Option<MatchedPath>,
-    /// The path of the contract, where the caller has spelled it in another way.
+    /// The path of the contract, where the caller wrote it in another form.
     rewritten: Option<RewrittenPath>,
     trace_id: Option<TraceId>,
     request_id: RequestId,
@@ -114,7 +114,7 @@ impl Drop for RequestLine {
                 tracing::debug!(method, path, status, ms, request_id, address, trace_id, "answered");
             }
             None => tracing::info!(method, path, ms, request_id, address, trace_id, "the caller has gone"),
-            // The paths of the original API answer errors with 200: there the reason tells.
+            // The paths of the original API answer errors with 200, so that the reason decides.
             Some((status, reason)) if *status >= 500 || ["INTERNAL", "DATABASE_UNAVAILABLE"].contains(&&**reason) => {
                 tracing::warn!(method, path, status, reason, ms, request_id, address, trace_id, "answered");
             }

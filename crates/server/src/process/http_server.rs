@@ -1,4 +1,4 @@
-//! The gateway within `serve`: its port is bound before there is a service behind it.
+//! The HTTP server of the gateway within `serve`. Its port is bound before there is a service behind it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,13 +25,13 @@ use tower::{ServiceExt, service_fn};
 use super::{http_log, starting};
 use crate::config::{HttpSettings, Settings};
 
-/// What browsers are told of an encrypted port: one year, this host only.
+/// Value of `Strict-Transport-Security` on an encrypted port: one year, for this host only.
 const STRICT_TRANSPORT: &str = "max-age=31536000";
 
-/// The services in this process, as soon as they are there.
+/// The services in this process. Empty until they are started.
 type Services = Arc<SetOnce<Calls<Routes>>>;
 
-/// An HTTP port with the gateway, or none when that is switched off.
+/// An HTTP port with the gateway, or none where the setting is empty.
 pub(super) struct HttpServer<'a> {
     settings: &'a Settings,
     stop: StopSignal,
@@ -41,8 +41,8 @@ pub(super) struct HttpServer<'a> {
 }
 
 impl<'a> HttpServer<'a> {
-    /// Binds the port. Nobody is answered yet.
-    pub(super) async fn bind(settings: &'a Settings, stop: &StopSignal) -> anyhow::Result<Self> {
+    /// Binds the port. Calls are not answered yet.
+    pub(super) async fn bind(settings: &'a Settings, stop: &Stop) -> anyhow::Result<Self> {
         let port = match settings.http.listen {
             Some(address) => Some(bind(address, settings).await?),
             None => None,
@@ -50,12 +50,12 @@ impl<'a> HttpServer<'a> {
         Ok(Self { settings, stop: stop.clone(), services: Services::default(), port, server: None })
     }
 
-    /// What the port has closed. None where there is no port.
-    pub(super) fn dropped(&self) -> Option<Arc<DropCounters>> {
+    /// Returns the counts of closed connections. None without a port.
+    pub(super) fn dropped(&self) -> Option<Arc<Dropped>> {
         self.port.as_ref().map(|port| Arc::clone(&port.dropped))
     }
 
-    /// Answers from now on: calls are refused with DATABASE_UNAVAILABLE until there are services.
+    /// Starts to answer. Calls fail with DATABASE_UNAVAILABLE until there are services.
     pub(super) fn start(&mut self) {
         let Some(port) = self.port.take() else { return };
         let services = Arc::clone(&self.services);
@@ -71,14 +71,14 @@ impl<'a> HttpServer<'a> {
         self.server = Some(tokio::spawn(served));
     }
 
-    /// Answers calls with these services.
+    /// Starts to answer calls with these services.
     pub(super) fn open(&mut self, services: Calls<Routes>) {
-        // It is opened once.
+        // This runs once, so that the cell is empty.
         let _ = self.services.set(services);
         self.start();
     }
 
-    /// Waits for the server to end, which it does after the signal to stop. For ever, if there is none.
+    /// Waits for the server to end, which it does after the signal to stop. Never returns without a server.
     pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
         let Some(server) = &mut self.server else { return std::future::pending().await };
         let ended = server.await;
@@ -86,14 +86,14 @@ impl<'a> HttpServer<'a> {
         ended
     }
 
-    /// Waits until whatever is under way after the signal to stop is answered.
+    /// Waits until all calls in progress are answered, after the signal to stop.
     pub(super) async fn drained(&mut self) {
         if self.server.is_some() {
             let _ = self.ended().await;
         }
     }
 
-    /// Cuts whatever is under way.
+    /// Cancels the calls in progress.
     pub(super) fn abort(&self) {
         if let Some(server) = &self.server {
             server.abort();
@@ -101,13 +101,13 @@ impl<'a> HttpServer<'a> {
     }
 }
 
-/// Binds the port of the gateway, at its address.
+/// Binds the port of the gateway.
 pub(super) async fn bind(address: SocketAddr, settings: &Settings) -> anyhow::Result<Port> {
     let HttpSettings { tls, allow_plain_text, .. } = &settings.http;
     Port::bind(&PortNames::HTTP, address, tls, *allow_plain_text).await
 }
 
-/// The connections that the port of the gateway has.
+/// Returns the limits on connections of the gateway.
 pub(super) fn room(settings: &Settings) -> Room {
     Room {
         connections: settings.http.max_connections,
@@ -116,7 +116,7 @@ pub(super) fn room(settings: &Settings) -> Room {
     }
 }
 
-/// Adds `Strict-Transport-Security` to every answer where the port is encrypted: browsers then never send the host plain text.
+/// Adds `Strict-Transport-Security` to every answer where the port is encrypted: browsers then never use plain text for this host.
 pub(super) fn with_strict_transport(router: Router, settings: &Settings) -> Router {
     if settings.http.tls.certificate.is_none() {
         return router;

@@ -1,4 +1,4 @@
-//! The process around the services: how it starts, when it is ready, how it stops.
+//! The life cycle of a serving process: start, readiness, stop.
 
 mod certificates;
 mod gateway;

@@ -1,7 +1,7 @@
-//! A port for operators, of `serve` and of the gateway as a process of its own: does it live, is it ready, how does it go?
+//! The port for operators, of `serve` and of the gateway as a separate process: liveness, readiness and metrics.
 //!
-//! It is the first to answer and the last to go: before there is a database, and while the calls of a process that was
-//! asked to stop are finished. What it tells is for operators only, so it listens on a port of its own.
+//! It opens first and closes last: it answers before there is a database, and while the last calls of a stopping process are finished. Its
+//! information is for operators only, so that it has a port of its own.
 
 use std::future::pending;
 use std::sync::{Arc, OnceLock, Weak};
@@ -31,21 +31,21 @@ use super::http_log;
 use super::ops_paths::{BUILDINFO, LIVEZ, METRICS, READYZ};
 use crate::config::OpsSettings;
 
-/// How often access tokens are counted at most...
+/// Minimum time between two counts of access tokens.
 const TOKEN_COUNT_INTERVAL: Duration = Duration::from_secs(60);
-/// ...and how many times longer than that took the rest after it is: with ten million of them on SQLite, it takes seconds.
+/// Minimum ratio of the time after a count to the duration of the count. With ten million tokens on SQLite, a count takes seconds.
 const TOKEN_COUNT_REST_FACTOR: u32 = 100;
 
-/// A few scrapers and probes. Where all are taken, a new one displaces the oldest of the address that has most, so that probes are
-/// answered whatever others do.
+/// Limits on connections, which suffice for a few scrapers and probes. Above them, a new connection replaces the oldest one of the address
+/// that has the most, so that probes are answered whatever others do.
 const MAX_CONNECTIONS: usize = 64;
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 32;
-/// How long a connection may be idle between two requests.
+/// Maximum idle time of a connection between two requests.
 const IDLE_TIME: Duration = Duration::from_secs(5);
-/// How long a scrape waits for what the database has to say.
+/// Maximum time that a scrape waits for the database.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The port, or none when that is switched off. It goes with this.
+/// The port for operators, or none where the setting is empty. Dropping this closes the port.
 pub(super) struct Ops {
     state: Arc<OpsState>,
     server: Option<JoinHandle<()>>,
@@ -53,20 +53,20 @@ pub(super) struct Ops {
     collector: OnceLock<JoinHandle<()>>,
 }
 
-/// Answers whether the process is ready, or why it is not.
+/// Returns whether the process is ready, or why it is not.
 type Readiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// What there is to show.
+/// The state that the port shows.
 struct OpsState {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     database: OnceLock<Weak<Database>>,
-    /// Held while the database is asked: when the tokens may be counted again.
+    /// The time of the next count of tokens. Locked while the database is queried.
     next_count: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Ops {
-    /// Binds the port, and answers. `readiness` is asked at each probe.
+    /// Binds the port and starts to answer. `readiness` is called at each probe.
     pub(super) async fn start(
         settings: &OpsSettings,
         metrics: &Arc<Metrics>,
@@ -97,14 +97,14 @@ impl Ops {
         Ok(Self { state, server, dropped, collector: OnceLock::new() })
     }
 
-    /// What the port has closed. None where there is no port.
-    pub(super) fn dropped(&self) -> Option<Arc<DropCounters>> {
+    /// Returns the counts of closed connections. None without a port.
+    pub(super) fn dropped(&self) -> Option<Arc<Dropped>> {
         self.dropped.clone()
     }
 
-    /// Shows from now on what this database knows.
+    /// Starts to show the state of this database.
     pub(super) fn open(&self, database: &Arc<Database>) {
-        // It is opened once.
+        // This runs once, so that the cell is empty.
         let _ = self.state.database.set(Arc::downgrade(database));
         if telemetry::is_exporting() {
             let _ = self.collector.set(tokio::spawn(collect(Arc::clone(&self.state))));
@@ -128,14 +128,14 @@ fn room() -> Room {
     }
 }
 
-/// Answers a request that HTTP does not allow, in plain text as everything on this port.
+/// Answers a malformed HTTP request, in plain text as everything on this port.
 fn malformed(malformed: Malformed) -> Response {
     (malformed.status(), format!("{}\n", malformed.description())).into_response()
 }
 
 fn router(state: Arc<OpsState>) -> Router {
     Router::new()
-        // As long as this is answered, the process need not be killed. What it depends on is the business of readiness.
+        // Liveness: while this is answered, the process need not be killed. It does not depend on the database.
         .route(LIVEZ, get(async || "alive\n"))
         .route(READYZ, get(ready))
         .route(METRICS, get(metrics))
@@ -162,7 +162,7 @@ async fn build_info() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], format!("{facts}\n"))
 }
 
-/// A collector is sent what is known, and does not ask.
+/// Updates the metrics regularly for an exporter, which does not scrape.
 async fn collect(state: Arc<OpsState>) {
     loop {
         update_database_metrics(&state).await;
@@ -170,14 +170,14 @@ async fn collect(state: Arc<OpsState>) {
     }
 }
 
-/// Finds out what only the database knows. When it does not answer, nothing is shown of that.
+/// Updates the metrics that only the database knows. Without an answer, they are not shown.
 async fn update_database_metrics(state: &OpsState) {
     let Some(database) = state.database.get().and_then(Weak::upgrade) else { return };
-    // One at a time. Whoever comes meanwhile is shown what was known before.
+    // One query at a time. Other scrapes show the last known values.
     let Ok(mut next_count) = Arc::clone(&state.next_count).try_lock_owned() else { return };
     let metrics = Arc::clone(&state.metrics);
-    // In a task of its own: whoever gives up must not drop a future that holds a connection.
-    let next_count = tokio::spawn(async move {
+    // A separate task runs the query, because a scrape that is cancelled must not drop a future that holds a connection.
+    let query = tokio::spawn(async move {
         let bounds = GuessBounds::of(database.as_ref()).await;
         metrics.set_guess_bounds(bounds.unwrap_or_default());
         let begun = Instant::now();
@@ -186,5 +186,5 @@ async fn update_database_metrics(state: &OpsState) {
             *next_count = Some(Instant::now() + TOKEN_COUNT_INTERVAL.max(begun.elapsed() * TOKEN_COUNT_REST_FACTOR));
         }
     });
-    let _ = timeout(DATABASE_TIMEOUT, next_count).await;
+    let _ = timeout(DATABASE_TIMEOUT, query).await;
 }

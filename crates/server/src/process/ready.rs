@@ -1,5 +1,5 @@
-//! When the service is ready: the database answers, its schema is current, it can be written, the list of released sessions
-//! is read, and the key ring is the one that the database was written with.
+//! Readiness: the database answers and can be written, its schema is current, the list of revoked sessions is read, and the key ring is the
+//! one that the database was written with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,27 +14,26 @@ use crate::databases;
 use crate::key_fit::KeyRingFit;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the schema is asked for.
+/// Maximum time of a query for the schema.
 const SCHEMA_TIMEOUT: Duration = Duration::from_secs(5);
-/// So many times in a row the database must not answer before clients are sent elsewhere: a single late answer under
-/// load must not make the load of the other replicas higher.
+/// Number of consecutive failures after which the service is not ready. A single late answer under load must not move the load to the other
+/// replicas.
 const MISSES_UNTIL_NOT_READY: u32 = 3;
 
-/// Time between two comparisons of the ring with the database, while neither changes.
+/// Time between two comparisons of the key ring with the database while neither changes.
 const COMPARISON_INTERVAL: Duration = Duration::from_secs(600);
 
-/// The comparison of the key ring with what the database holds. A start compares before it serves; here it is made again when
-/// the ring changes, and from time to time: another replica may write with a key that has not come here.
+/// The comparison of the key ring with the database. A start compares before it serves. The comparison is repeated when the ring changes,
+/// and regularly: another replica may write with a key that is not in this ring yet.
 struct KeyComparison<'a> {
     keys: &'a LiveKeys,
     compared: Option<(Arc<KeyRing>, Instant)>,
-    /// What was said last.
+    /// The last logged result.
     published: Option<String>,
 }
 
 impl KeyComparison<'_> {
-    /// Compares, if it is time, and says in the log what does not fit. `false`: the ring of this process has never fitted. `None`:
-    /// that is not known yet.
+    /// Compares if it is due, and logs a mismatch. Returns false if the ring of this process never matched, and None while that is unknown.
     async fn check(&mut self, database: &Database) -> Option<bool> {
         let ring = self.keys.ring();
         let young = |at: &Instant| at.elapsed() < COMPARISON_INTERVAL;
@@ -43,7 +42,7 @@ impl KeyComparison<'_> {
         }
         let foreign = match KeyRingFit::sampled(database, &ring).await {
             Ok(Some(fit)) => Some(fit.to_string()).filter(|_| fit.is_foreign() && !ring.accepts_missing()),
-            // The database is away, which is said elsewhere, or was migrated just now. The next look compares.
+            // The database is unavailable, which is logged elsewhere, or was migrated just now. The next check compares.
             Ok(None) | Err(_) => return self.compared.is_some().then_some(true),
         };
         if foreign != self.published {
@@ -64,7 +63,7 @@ impl KeyComparison<'_> {
     }
 }
 
-/// Keeps health true, until the task that runs it ends.
+/// Keeps the health up to date, until its task ends.
 pub(super) async fn watch(database: &Database, sessions: &Authenticator<Database>, keys: &LiveKeys, health: &Health) {
     let mut ticks = tokio::time::interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -84,20 +83,20 @@ struct ReadinessMonitor<'a> {
     sessions: &'a Authenticator<Database>,
     comparison: KeyComparison<'a>,
     health: &'a Health,
-    /// Was the schema found to be current? It stays so.
+    /// Whether the schema was found to be current. It stays current.
     current: bool,
-    /// Number of looks in a row that found it not ready.
+    /// Number of consecutive checks with the result "not ready".
     misses: u32,
     published: Option<Readiness>,
 }
 
 impl ReadinessMonitor<'_> {
-    /// The readiness of this moment, and its cause for people. `None`: not known yet.
+    /// Returns the current readiness, and its cause as a text. None while it is unknown.
     async fn check_now(&mut self) -> Option<(Readiness, Option<String>)> {
         let answer = if self.current {
             self.database.ping().await.map(|()| true)
         } else {
-            // A question that is swallowed is asked again.
+            // A query that is lost is sent again by the next check.
             let pending = timeout(SCHEMA_TIMEOUT, self.database.pending_migrations()).await.ok()?;
             pending.map(|pending| pending.is_empty())
         };
@@ -110,7 +109,7 @@ impl ReadinessMonitor<'_> {
             }
             Ok(true) => self.current = true,
         }
-        // Calls would wait for the list. The task that reads it says when it cannot.
+        // Calls would wait for the list. The task that reads the list logs its failures.
         if !self.sessions.has_read_releases() {
             return self.no_connection().await;
         }
@@ -130,13 +129,13 @@ impl ReadinessMonitor<'_> {
         Some((Readiness::NoConnection, Some(trouble.parts().0)))
     }
 
-    /// Says it in the log and to clients, if it is news and certain: one late answer or commit is no trouble yet.
+    /// Logs the readiness and sets the health, if it is new and certain. One late answer or commit is not a failure yet.
     fn publish(&mut self, readiness: Readiness, cause: Option<String>) {
         let ready = readiness == Readiness::Ready;
         self.misses = if ready { 0 } else { self.misses + 1 };
         let certain = match readiness {
             Readiness::Ready => true,
-            // Until it has answered, the process is starting.
+            // Before the first answer, the process is starting.
             Readiness::Away => self.published.is_some() && self.misses >= MISSES_UNTIL_NOT_READY,
             _ => self.published != Some(Readiness::Ready) || self.misses >= MISSES_UNTIL_NOT_READY,
         };

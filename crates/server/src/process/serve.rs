@@ -1,4 +1,4 @@
-//! Serving, from the first port to the last answer.
+//! Serving, from binding the first port to the last answer.
 
 use std::future::pending;
 use std::io;
@@ -34,23 +34,21 @@ use super::{certificates, ready, starting};
 use crate::config::{GrpcSettings, Settings};
 use crate::{databases, notification};
 
-/// A database that answers within this time is there before anybody notices that it was not.
+/// Maximum time for the first answer of the database before the start counts as delayed, and probes are answered without it.
 const STARTUP_GRACE: Duration = Duration::from_secs(1);
-/// How often a database that is away is tried.
+/// Time between two attempts to reach an unavailable database.
 const CONNECT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// Maximum time that closing the database may take: units of work that are under way, and moving the log of a SQLite file
-/// into the file.
+/// Maximum time to close the database: transactions in progress, and moving the log of a SQLite file into the file.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1_400);
-/// How long notifications that nobody has got yet may take then, and when they end at the latest after the signal: a
-/// moment before the process does.
+/// Maximum time to deliver the last notifications, and their deadline after the signal, shortly before the process ends.
 const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(2);
 const NOTIFICATION_DEADLINE: Duration = Duration::from_millis(9_500);
 
-/// Serves until SIGTERM or SIGINT. `prepare` runs once, when there is a database and before there are calls.
+/// Serves until SIGTERM or SIGINT. `prepare` runs once, after the database is available and before the first call.
 ///
-/// The ports are bound first: of gRPC, and of the gateway and for operators unless those are switched off. Health says
-/// NOT_SERVING until the database answers and its schema is current, and again as soon as a signal comes. Calls that are
-/// under way then have eight seconds; after ten the process is gone.
+/// The ports are bound first: gRPC, and the gateway and the port for operators unless they are switched off. Health is NOT_SERVING until
+/// the database answers and its schema is current, and again after a signal. Calls in progress then have eight seconds; the process ends
+/// within ten seconds.
 pub async fn serve(
     settings: &Settings,
     ring: &KeyRing,
@@ -87,8 +85,8 @@ pub async fn serve(
     let clock = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
     let (notifier, deliveries) = notification::start(&settings.notifications, &settings.webhooks, clock, random);
-    let keys = Arc::new(KeyProvider::new(ring.clone()));
-    // A ring that is a setting stays as it is until the next start.
+    let keys = Arc::new(LiveKeys::new(ring.clone()));
+    // A ring in a setting does not change until the next start.
     let from_file = settings.keys.ring.expose().is_empty();
     let following =
         from_file.then(|| tokio::spawn(crypto::watch_key_file(settings.keys.file.clone(), Arc::clone(&keys))));
@@ -120,7 +118,7 @@ pub async fn serve(
     tokio::select! {
         () = stop.asked() => {}
         ended = &mut server => {
-            // A server without connections ends in the same moment in which it is asked to.
+            // A server without connections ends in the same instant in which it is asked to.
             ended.context("the server broke")?.context("the server stopped by itself")?;
             anyhow::ensure!(seen.was_asked(), "the server stopped by itself");
             over = true;
@@ -132,7 +130,7 @@ pub async fn serve(
     }
     let asked = Instant::now();
     readiness.abort();
-    // Until it is gone it could still say something else.
+    // Until the task has ended, it could still change the health.
     let _ = readiness.await;
     health.set(Readiness::Stopping);
     let rest = async {
@@ -142,7 +140,7 @@ pub async fn serve(
     };
     let drained = timeout(DRAIN_TIMEOUT, async { tokio::join!(rest, http_server.drained()) }).await;
     if drained.is_err() {
-        // A call that never ends, or a client that says nothing any more, must not hold the process.
+        // An endless call, or a client that does not read, must not keep the process alive.
         tracing::warn!("calls that are still under way are cut");
         server.abort();
         http_server.abort();
@@ -155,27 +153,26 @@ pub async fn serve(
     if timeout(CLOSE_TIMEOUT, database.close()).await.is_err() {
         tracing::warn!("units of work that are still under way are rolled back");
     }
-    // The last unit of work may have been the last to notify.
+    // The last transaction may have queued a notification.
     deliveries.drain(NOTIFICATION_TIMEOUT.min(NOTIFICATION_DEADLINE.saturating_sub(asked.elapsed()))).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Answers calls until asked to stop, and to the last of those that are under way then.
+/// Answers calls until the signal to stop, and then those that are in progress.
 async fn serve_calls(
     [for_wide, for_narrow]: [CallRouter; 2],
     incoming: impl Stream<Item = io::Result<Connection>>,
     mut stop: StopSignal,
 ) -> Result<(), tonic::transport::Error> {
-    let (high_limit, low_limit) = split_by_stream_limit(incoming);
-    let high_limit_router =
-        high_limit_router.serve_with_incoming_shutdown(high_limit, async move { stop.asked().await });
-    // It ends when there are no further connections, which is when the other one is asked to: nobody falls between them.
-    let low_limit_router = low_limit_router.serve_with_incoming_shutdown(low_limit, pending());
-    tokio::try_join!(high_limit_router, low_limit_router).map(drop)
+    let (wide, narrow) = dealt(incoming);
+    let for_wide = for_wide.serve_with_incoming_shutdown(wide, async move { stop.asked().await });
+    // This server ends with its last connection, which is after the other server is asked to stop: no connection is lost between them.
+    let for_narrow = for_narrow.serve_with_incoming_shutdown(narrow, pending());
+    tokio::try_join!(for_wide, for_narrow).map(drop)
 }
 
-/// The database, as soon as it answers; meanwhile somebody answers the probes. `None`: asked to stop before.
+/// Returns the database as soon as it answers. Until then, probes are answered without it. None if the process was asked to stop before.
 async fn wait_for_database(
     settings: &Settings,
     port: &Port,
@@ -198,7 +195,7 @@ async fn wait_for_database(
         () = stop.asked() => Ok(None),
     };
     drop(done);
-    // Its connections are told to go and come again; one that does not listen is cut with the task.
+    // The connections are asked to end and reconnect. A client that does not is cut off with the task.
     let abort = waiting.abort_handle();
     if timeout(STARTUP_GRACE, waiting).await.is_err() {
         abort.abort();
@@ -206,7 +203,7 @@ async fn wait_for_database(
     connected
 }
 
-/// How far a start has come.
+/// The stage at which a start failed.
 enum StartError {
     Unopened(SetupError),
     Refused(SetupError),
@@ -235,12 +232,12 @@ async fn connect_with_retries(settings: &Settings, health: &Health) -> anyhow::R
         };
         match databases::open(&options, prepared).await {
             Ok(database) => return Ok(database),
-            // A file that cannot be opened will not mend itself; a server that is away comes back.
+            // A file that cannot be opened will not recover; a server that is unavailable may.
             Err(StartError::Unopened(error @ (SetupError::Database(_) | SetupError::Unreachable { .. })))
                 if !settings.database.is_sqlite() =>
             {
                 let error = error.parts().0;
-                // Said again when the cause is another one, such as a password after a refusal.
+                // Logged again only when the cause changes, such as from a refused connection to a wrong password.
                 if complained.as_ref() != Some(&error) {
                     tracing::warn!(error, "waiting for the database");
                     health.explain(error.as_str());
@@ -256,7 +253,7 @@ async fn connect_with_retries(settings: &Settings, health: &Health) -> anyhow::R
     }
 }
 
-/// What connections of the gRPC port are allowed.
+/// Returns the limits on connections of the gRPC port.
 pub(super) fn connection_bounds(settings: &GrpcSettings, stop: &Stop) -> Bounds {
     Bounds {
         at_once: settings.max_connections,
@@ -269,7 +266,7 @@ pub(super) fn connection_bounds(settings: &GrpcSettings, stop: &Stop) -> Bounds 
     Http2Limits { connections, age: settings.connection_age(), idle: settings.idle(), stop: stop.clone() }
 }
 
-/// The services on their ports.
+/// Connects the use cases with their ports and metrics.
 fn assemble(
     database: &Arc<Database>,
     keys: &Arc<KeyProvider>,

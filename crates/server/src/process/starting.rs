@@ -1,4 +1,4 @@
-//! The server before there is a database: it says that it is not ready, to probes and to callers.
+//! The gRPC server before the database is available: it answers to probes and callers that it is not ready.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,11 +18,11 @@ use tonic::transport::Server;
 use tower::layer::layer_fn;
 use tower::{Service, ServiceExt};
 
-/// What a probe asks.
+/// Prefix of the paths of health probes.
 const HEALTH_PREFIX: &str = "/grpc.health.v1.Health/";
 
-/// Serves health, and refuses everything else with DATABASE_UNAVAILABLE, until `stop`.
-pub(super) async fn serve(port: Port, limits: Http2Limits, stop: impl Future<Output = ()>) {
+/// Serves health until `stop`. Other calls fail with DATABASE_UNAVAILABLE.
+pub(super) async fn serve(port: Port, bounds: Bounds, stop: impl Future<Output = ()>) {
     let server = Server::builder()
         .layer(OccupyLayer)
         .layer(layer_fn(|inner| HealthOnly { inner }))
@@ -33,7 +33,7 @@ pub(super) async fn serve(port: Port, limits: Http2Limits, stop: impl Future<Out
     }
 }
 
-/// The answer to a call that comes before there is a service.
+/// Returns the answer to a call before there is a service.
 pub(super) fn refusal() -> Response<Body> {
     let error = Error::new(Reason::DatabaseUnavailable, "the service is starting: the database does not answer");
     status::from_error(&error.retry_after(Duration::from_secs(1))).into_http()

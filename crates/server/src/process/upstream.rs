@@ -1,4 +1,4 @@
-//! The service behind `access-tokens gateway`: whether it is ready, and how long its answers take.
+//! The service behind `access-tokens gateway`: its health, and the duration of its answers.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -17,24 +17,24 @@ use tower::Service;
 
 use crate::health_probe::is_serving;
 
-/// Time between two questions.
+/// Time between two health probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// Maximum time for an answer.
+/// Maximum time of a health probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Number of answers in a row that may be missing before a ready service counts as away. One that comes late under load, or is lost with a
-/// connection that has reached its age, must not take the gateway out of service.
+/// Number of consecutive failed probes after which a ready service counts as unavailable. A late answer under load, or one that is lost
+/// with a connection at its maximum age, must not take the gateway out of service.
 const MAX_MISSES: u32 = 3;
-/// Maximum length of a cause that is shown, in characters.
+/// Maximum length of a shown cause, in characters.
 const MAX_CAUSE: usize = 300;
 
-/// Whether the gateway can answer calls, and why not.
+/// The state of the gateway, which follows the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Starting,
     Ready,
-    /// The service has answered that it is not ready.
+    /// The service answered that it is not ready.
     NotReady,
-    /// The service does not answer: why.
+    /// The service does not answer, with the cause.
     Away(String),
     Stopping,
 }
@@ -44,7 +44,7 @@ enum State {
 pub(super) struct UpstreamHealth(Mutex<State>);
 
 impl UpstreamHealth {
-    /// Begins without an answer.
+    /// Returns the state before the first probe.
     pub(super) fn new() -> Self {
         Self(Mutex::new(State::Starting))
     }
@@ -61,12 +61,12 @@ impl UpstreamHealth {
         Err(format!("not ready: {why}"))
     }
 
-    /// The process was asked to stop.
+    /// Sets that the process was asked to stop.
     pub(super) fn stopping(&self) {
         self.set(State::Stopping);
     }
 
-    /// Sets the state, and returns the former one.
+    /// Sets the state, and returns the previous one.
     fn set(&self, state: State) -> State {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), state)
     }
@@ -76,7 +76,7 @@ impl UpstreamHealth {
     }
 }
 
-/// Keeps the readiness true, until the task that runs this ends.
+/// Keeps the readiness up to date, until its task ends.
 pub(super) async fn watch(channel: Channel, health: &UpstreamHealth) {
     let mut ticks = interval(PROBE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -108,7 +108,7 @@ async fn probe(channel: Channel) -> State {
     }
 }
 
-/// The first cause of a failed call, such as a refused connection or a certificate that is not trusted.
+/// Returns the first cause of a failed call, such as a refused connection or an untrusted certificate.
 fn cause(status: &Status) -> String {
     let mut deepest = None;
     let mut source = status.source();
@@ -120,7 +120,7 @@ fn cause(status: &Status) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CAUSE).collect()
 }
 
-/// A service whose calls are counted and timed.
+/// A client whose calls are counted and timed.
 #[derive(Clone)]
 pub(super) struct MeasuredClient<S> {
     inner: S,
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    /// A service that says of itself what the reporter is told.
+    /// Starts a service whose health the reporter sets.
     async fn service(listener: TcpListener) -> (HealthReporter, tokio::task::JoinHandle<()>) {
         let (reporter, health) = health_reporter();
         let server = Server::builder().add_service(health).serve_with_incoming(TcpListenerStream::new(listener));

@@ -1,4 +1,4 @@
-//! What deliveries leave in the log, at its most talkative.
+//! Tests the log of deliveries at its most detailed level.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::{LONG, Receiver, dead, expiring, notification, started};
 
-/// What was logged.
+/// The logged lines.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -24,8 +24,8 @@ impl Write for Log {
     }
 }
 
-/// Whether this is the process that the test has for itself; otherwise runs it in one. Which places log at all is found
-/// out once a process, by whichever test comes first, with or without a log.
+/// Returns whether this process runs the test alone; otherwise starts such a process. The levels of log statements are determined once for
+/// each process, by the first test, with or without a log.
 fn alone(test: &str) -> bool {
     if std::env::var_os("TEST_ALONE").is_some() {
         return true;
@@ -65,7 +65,7 @@ async fn kinds_and_outcomes_and_nothing_of_a_notification() {
     let (notifier, deliveries) = started(&url, 10);
     notifier.notify(notification("hunter2-secret"));
     deliveries.drain(LONG).await;
-    // To nobody at all, and out of this machine.
+    // The address does not exist, and is not on this machine.
     let (_, deliveries) = started("http://relay.invalid:9/hooks/hunter2-path", 10);
     deliveries.drain(LONG).await;
 

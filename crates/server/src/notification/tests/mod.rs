@@ -1,4 +1,4 @@
-//! Deliveries to a receiver that is one, to one that is in trouble, and to one that is not there.
+//! Tests deliveries to a good receiver, to one that fails, and to one that is unavailable.
 
 mod log;
 
@@ -35,7 +35,7 @@ struct Receiver {
 
 #[derive(Default)]
 struct Seen {
-    /// What it answers next; the last one stays.
+    /// The next answers. The last one is repeated.
     statuses: VecDeque<u16>,
     pause: Duration,
     now: usize,
@@ -109,7 +109,7 @@ fn header(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_else(|| panic!("no {name}")).to_owned()
 }
 
-/// As a receiver checks it.
+/// Checks the signature as a receiver does.
 fn assert_signed((headers, body): &(HeaderMap, String)) {
     let signature = header(headers, "x-access-tokens-signature");
     let seconds = signature.strip_prefix("t=").and_then(|rest| rest.split(',').next()).expect("a time");
@@ -206,7 +206,7 @@ async fn what_has_expired_is_not_sent_any_more() {
     while receiver.calls().is_empty() {
         sleep(Duration::from_millis(5)).await;
     }
-    // Between its first and its second try.
+    // The time is between the first and the second attempt.
     *clock.0.lock().expect("a lock") += TimeDelta::seconds(60);
     deliveries.drain(LONG).await;
     assert_eq!(receiver.calls().len(), 1);
@@ -225,7 +225,7 @@ async fn eight_are_under_way_at_a_time() {
     assert_eq!(receiver.seen.lock().expect("a lock").most_at_once, 8);
 }
 
-/// Accepts connections, as the system does for it, and never says a word.
+/// Accepts connections, as the system does for it, and never answers.
 async fn dead() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
@@ -236,7 +236,7 @@ async fn dead() -> (TcpListener, String) {
 async fn a_dead_receiver_holds_nobody_up() {
     let (_listener, url) = dead().await;
     let mut best = Duration::MAX;
-    // The machine may do something else meanwhile, but not every time.
+    // The machine may be busy, but not in each round.
     for _ in 0..5 {
         let (notifier, _deliveries) = started(&url, 1_000);
         let many: Vec<_> = (0..5_000).map(|number| notification(&number.to_string())).collect();
@@ -258,7 +258,7 @@ async fn what_is_left_after_the_bound_is_given_up() {
     deliveries.drain(Duration::from_millis(300)).await;
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(2), "{took:?}");
-    // Nobody is there any more, and nobody is hurt by that.
+    // The task has ended, and notifying still returns.
     notifier.notify(notification("1"));
 }
 
@@ -266,7 +266,7 @@ async fn what_is_left_after_the_bound_is_given_up() {
 async fn a_name_is_called_only_at_addresses_that_are_allowed() {
     let receiver = Receiver::answering(&[200]).await;
     let port = receiver.url.rsplit_once(':').expect("a port").1.to_owned();
-    // The system reads numbers as addresses: as names they are not of this machine for certain.
+    // The system reads numbers as addresses. As names they are certainly not of this machine.
     for (host, allowed, calls) in [
         ("localhost", "", 1),
         ("127.1", "", 0),

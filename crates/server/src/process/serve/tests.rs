@@ -1,4 +1,4 @@
-//! How many calls a connection may have at a time.
+//! Tests the number of calls that a connection may have at a time.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ const SETTINGS: u8 = 4;
 const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
 const SOON: Duration = Duration::from_secs(5);
 
-/// A client that only greets, and what it is told.
+/// Connects with an HTTP/2 preface, and returns the stream limit of the server.
 async fn connected(address: SocketAddr) -> (TcpStream, u32) {
     let mut client = TcpStream::connect(address).await.expect("connected");
     client.write_all(&[&PREFACE[..], &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat()).await.expect("sent");
