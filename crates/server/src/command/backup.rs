@@ -1,4 +1,4 @@
-//! `backup`: a copy of a SQLite database while it is served.
+//! `backup`: copies a SQLite database while it is served.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,12 +16,12 @@ use crate::databases;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The copy: a file that is not there yet. It gets mode 0600.
+    /// File for the copy. It must not exist. It gets mode 0600.
     #[arg(value_name = "TARGET")]
     target: PathBuf,
 }
 
-/// What to do on PostgreSQL.
+/// Instructions for PostgreSQL.
 const POSTGRES: &str = r#"The database is PostgreSQL, which has better tools. Nothing was copied.
 
 One state of the database, to be restored into an empty one by `pg_restore`:
@@ -59,7 +59,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     };
     let counts = tokio::select! {
         biased;
-        // What was begun is removed with it.
+        // Dropping the other future removes the unfinished copy.
         code = databases::interrupted() => {
             databases::stopped_with(code);
             bail!("stopped; there is no copy")
@@ -72,7 +72,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
         Ok(_) => {
             println!("{} proves that it was made here: keep it beside the copy", signature::path(target).display())
         }
-        // A job that makes copies may have been kept away from the keys.
+        // A backup job may run without access to the keys.
         Err(error) => {
             eprintln!("warning: the copy is not signed, and `restore` needs --accept-unsigned for it: {error:#}")
         }

@@ -1,4 +1,4 @@
-//! `check-config`: the settings that apply, or what is wrong with each of those that cannot be used.
+//! `check-config`: shows the settings that apply, or the problems of the configuration.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use crate::config::{ConfigError, LoadedSettings, meaning, reference};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Explain every setting there is, as Markdown, instead of what applies.
+    /// Print the reference of all settings as Markdown, in place of the current settings.
     #[arg(long)]
     markdown: bool,
 }
@@ -21,7 +21,7 @@ pub(super) fn run(loaded: &LoadedSettings, arguments: &Arguments) -> anyhow::Res
     Ok(print(&if arguments.markdown { reference() } else { loaded.describe() })?)
 }
 
-/// Shows every problem on a line of its own, each with what its setting means.
+/// Prints every problem on its own line, each with the meaning of the setting.
 pub(super) fn refused(error: &ConfigError) -> ExitCode {
     for problem in error.problems() {
         eprintln!("error: {problem}");

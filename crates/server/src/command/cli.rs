@@ -1,4 +1,4 @@
-//! The command line as clap reads it.
+//! The definition of the command line.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub struct Cli {
     pub(super) command: Command,
 }
 
-/// Of help on a terminal. Elsewhere, and where NO_COLOR is set, there are none.
+/// Colours of help on a terminal. Elsewhere, and where NO_COLOR is set, help has no colours.
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -32,115 +32,112 @@ To try it:      access-tokens serve --demo
 On PostgreSQL:  access-tokens keys init; ACCESS_TOKENS__DATABASE__URL=postgres://... access-tokens serve
 
 Every setting is an environment variable too (grpc.listen is ACCESS_TOKENS__GRPC__LISTEN);
-`access-tokens check-config` lists them all, with where each value comes from.
+`access-tokens check-config` lists all settings, with the origin of each value.
 
-When something is wrong, or before it is:  access-tokens doctor
+To find current and expected problems:  access-tokens doctor
 
-Exit codes: 0 all is well; 1 it failed, or an import left records out; 2 the command line is wrong; 3 `doctor` has
-warnings; 4 `backup` and `restore` leave PostgreSQL to its own tools.";
+Exit codes: 0 success; 1 failure, or an import refused records; 2 wrong command line; 3 `doctor` found warnings;
+4 `backup` and `restore` refer to the tools of PostgreSQL.";
 
-/// What every subcommand takes.
+/// Options of every subcommand.
 #[derive(Debug, Args)]
 pub(super) struct Global {
-    /// Configuration file (TOML). ACCESS_TOKENS_CONFIG names one too.
+    /// Configuration file (TOML). The variable ACCESS_TOKENS_CONFIG names one too.
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
-    /// Sets one setting, such as grpc.listen=0.0.0.0:50051; beats file and environment. Not for secrets: other users
-    /// of the machine see command lines.
+    /// Set one setting, such as grpc.listen=0.0.0.0:50051; overrides file and environment. Not for secrets: other users of the machine can
+    /// see command lines.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serve gRPC, and the HTTP API of the original over it, until SIGTERM or SIGINT.
+    /// Serve gRPC and the HTTP API of the original, until SIGTERM or SIGINT.
     #[command(after_help = examples::SERVE)]
     Serve(serve::Arguments),
-    /// Serve only the HTTP API, on http.listen, over a service elsewhere. Needs no database and no keys.
+    /// Serve only the HTTP API, on http.listen, for a service elsewhere. Needs no database and no keys.
     ///
-    /// The port for operators (ops.listen) is that of `serve`: /livez, /readyz and /metrics. The gateway is ready while the service behind
-    /// it says that it is.
+    /// The port for operators (ops.listen) is that of `serve`: /livez, /readyz and /metrics. The gateway is ready while the service is.
     #[command(after_help = examples::GATEWAY)]
     Gateway(gateway::Arguments),
-    /// Bring the schema of the database up to date. `serve` does it by itself, unless database.migrate_at_start is false.
+    /// Migrate the schema of the database. `serve` does it at its start, unless database.migrate_at_start is false.
     #[command(after_help = examples::MIGRATE)]
     Migrate(migrate::Arguments),
     /// Import directory records and access tokens from files.
     ///
-    /// A record is one JSON object a line, with one key, its kind: {"unit": {"id": "1", "name": "Main"}}. Kinds:
-    /// organisation, unit, business_unit, user, country, industry, industry_sector, contact_information,
-    /// accounts_receivable, rewards_participant, classification, access_token. A whole answer of the original API
-    /// (status and data) is imported as access tokens, with everything nested in them, if it is about access tokens. An array
-    /// of records or answers counts as several files.
+    /// A record is one JSON object on a line, with one key, its kind: {"unit": {"id": "1", "name": "Main"}}. Kinds: organisation, unit,
+    /// business_unit, user, country, industry, industry_sector, contact_information, accounts_receivable, rewards_participant,
+    /// classification, access_token. An answer of the original API about access tokens (status and data) is imported as a whole, with all
+    /// nested objects. An array of records or answers counts as several files.
     ///
-    /// CSV files have access tokens: --map and --mapping say which column is which field, and --inspect shows a file with a
-    /// mapping to start from. gzip and UTF-16 with a byte order mark are recognised. See docs/import.md.
+    /// CSV files have access tokens: --map and --mapping assign columns to fields, and --inspect shows a file with a mapping to start from.
+    /// gzip and UTF-16 with a byte order mark are recognised. See docs/import.md.
     ///
-    /// Objects are inserted, or changed when they are known; importing a file again changes nothing. An access token that was
-    /// changed here after the updated_date of its record stays as it is and counts as kept, as it does when the record has no
-    /// such date; --existing=overwrite writes the record. A null secret never clears a secret. Codes may change hands within
-    /// one import.
+    /// New objects are inserted, and existing ones are updated; importing a file again changes nothing. An access token that was changed
+    /// here after the updated_date of its record is kept, also if the record has no such date; --existing=overwrite writes the record. A
+    /// null secret never clears a secret. Codes may move from one token to another within one import.
     ///
-    /// A record of an access token is found by its id, else by its number. One without both is found by its authentication code,
-    /// else by its identifier; with a new authentication code it is created under the next number of the organisation. The same
-    /// code or identifier in two such records of one file is an error of the second one. --update-only creates nothing.
+    /// An access token is found by the id of its record, or else by its number. A record without both finds it by the authentication code,
+    /// or else by the identifier; with a new authentication code it creates a token with the next number of the organisation. If two such
+    /// records of a file have the same code or identifier, the second one is refused. --update-only creates nothing.
     ///
-    /// A bad record is reported on standard error as FILE:LINE: REASON field: description, and the others go in. Of many with
-    /// one reason, the first 20 are shown and all are counted at the end; --rejects collects them in a file that can be mended
-    /// and imported. The exit code is 0 only when every record went in, and 2 when a file has no record at all.
+    /// A refused record is reported on standard error as FILE:LINE: REASON field: description, and the other records are imported. Of
+    /// records with the same reason, the first 20 are shown and all are counted at the end; --rejects collects them in a file that can be
+    /// corrected and imported. The exit code is 0 only if every record was imported, and 2 if a file has no record at all.
     #[command(after_help = examples::IMPORT)]
     Import(import::Arguments),
     /// Convert hashes of pass codes or passwords from an export of another system into records for `import --update-only`.
     ///
-    /// Writes one record a line, such as {"access_token": {"identifier": "m@example.org", "pass_code_hash": "$argon2id$..."}}, and
-    /// counts at the end. Reads Keycloak, Auth0, Kratos, passlib (Odoo, Zitadel), Django, Werkzeug, ASP.NET Identity, LDAP, Magento,
-    /// Better Auth and PHC strings, as JSON, CSV with a header, or one value and hash a line. It needs no database, and nothing in
+    /// Writes one record on each line, such as {"access_token": {"identifier": "m@example.org", "pass_code_hash": "$argon2id$..."}}, and
+    /// prints counts at the end. Reads Keycloak, Auth0, Kratos, passlib (Odoo, Zitadel), Django, Werkzeug, ASP.NET Identity, LDAP, Magento,
+    /// Better Auth and PHC strings, as JSON, CSV with a header, or one value and hash on each line. It needs no database, and no secret in
     /// clear text.
     ///
-    /// Fast hashes are not supported by decision: MD5, SHA-1, SHA-crypt, salted SHA, phpass, Drupal, PBKDF2 with SHA-1 and others;
-    /// --unsupported lists whose they are. The exit code is 0 only when every hash was written, 1 when some were left out, and 2 when
-    /// no record was written, as of a file without records or of another format.
+    /// Fast hashes are not supported, on purpose: MD5, SHA-1, SHA-crypt, salted SHA, phpass, Drupal, PBKDF2 with SHA-1 and others;
+    /// --unsupported lists their owners. The exit code is 0 only if every hash was written, 1 if some were omitted, and 2 if no record was
+    /// written, such as for a file without records or of another format.
     #[command(after_help = examples::CONVERT_HASHES)]
     ConvertHashes(convert_hashes::Arguments),
-    /// Organisations: each has its own directory, users and access tokens.
+    /// Manage organisations: each has its own directory, users and access tokens.
     #[command(subcommand)]
     Organisation(organisation::Command),
-    /// Users that may log in.
+    /// Manage users that may log in.
     #[command(subcommand)]
     User(user::Command),
-    /// Keys with which services call.
+    /// Manage the keys with which services call.
     #[command(subcommand)]
     ApiKey(api_key::Command),
-    /// The keys that passwords, codes and session tokens are protected with.
+    /// Manage the keys that protect passwords, codes and session tokens.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Ask a running server whether it is ready: exit code 0 or 1.
+    /// Query whether a running server is ready: exit code 0 or 1.
     #[command(after_help = examples::HEALTHCHECK)]
     Healthcheck(healthcheck::Arguments),
-    /// Show the settings that apply, with where they come from and without secrets; or everything that is wrong with them.
+    /// Show the settings that apply and their origins, without secrets; or all problems of the configuration.
     #[command(after_help = examples::CHECK_CONFIG)]
     CheckConfig(check_config::Arguments),
-    /// Say what is wrong with this installation, or soon will be, and what cures it.
+    /// Report current and expected problems of this installation, each with its cure.
     ///
-    /// Looks at the configuration, the keys and whether they open what is stored, the database, its settings and its
-    /// schema, the clock, the time that a pass code takes, the policies of all organisations, the permissions of files, and
-    /// certificates. It changes nothing, and may run beside a server.
+    /// Checks the configuration, the keys and whether they open the stored values, the database, its settings and its schema, the clock,
+    /// the time to hash a pass code, the policies of all organisations, the permissions of files, and certificates. It changes nothing, and
+    /// may run beside a server.
     #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::Arguments),
     /// Copy the SQLite database into a file, while it is served.
     ///
-    /// The copy is one state of the database, later than everything that was acknowledged before. It is read as a whole
-    /// before it gets its name, is durable then, and nothing is overwritten. The keys are not in it.
+    /// The copy is one state of the database, after all changes that were acknowledged before. It is durable and checked completely before
+    /// it gets its name, and nothing is overwritten. The keys are not in it.
     #[command(after_help = examples::BACKUP)]
     Backup(backup::Arguments),
-    /// Put a copy in the place of the SQLite database, while no server uses it.
+    /// Replace the SQLite database by a copy, while no server uses it.
     ///
-    /// The copy is read as a whole first: whether it is sound, whether this version understands it, and whether the keys
-    /// (keys.file) open what is in it.
+    /// The copy is checked completely first: whether it is undamaged, whether this version supports it, and whether the keys (keys.file)
+    /// open the values in it.
     #[command(after_help = examples::RESTORE)]
     Restore(restore::Arguments),
-    /// Print what a shell needs to complete command lines.
+    /// Print the completion script of a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::Arguments),
     /// Print the manual, or write its pages into a directory.

@@ -1,31 +1,31 @@
-//! The commands that there are, for tests that must not forget one.
+//! Lists all commands, for tests of each of them.
 
 use clap::CommandFactory;
 
 use super::cli::Cli;
 
-/// A command that does something.
+/// A command without subcommands.
 pub struct CommandHelp {
-    /// How it is called, such as `access-tokens keys init`.
+    /// The command with its subcommands, such as `access-tokens keys init`.
     pub invocation: String,
-    /// The whole of its help.
+    /// The long help text.
     pub help: String,
 }
 
 impl CommandHelp {
-    /// The command lines of its examples, without what a shell makes of them.
+    /// Returns the command lines of the examples, without pipes and redirections.
     pub fn examples(&self) -> Vec<String> {
         let examples = self.help.split_once("Examples:\n").map(|(_, examples)| examples).unwrap_or_default();
         let lines = examples.lines().map(str::trim).filter(|line| line.starts_with(&self.invocation));
         lines
             .map(|line| line.split(['|', '<', '>', '#']).next().unwrap_or_default().trim())
-            // What a shell makes of it is one word.
+            // The shell replaces this by one word.
             .map(|line| line.replace("$(date +%FT%H%M)", "now"))
             .collect()
     }
 }
 
-/// All commands, in no particular order.
+/// Returns all commands, in no particular order.
 pub fn all_commands() -> Vec<CommandHelp> {
     let mut cli = Cli::command();
     cli.build();

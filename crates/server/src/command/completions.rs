@@ -1,4 +1,4 @@
-//! `completions`: what shells ask before they offer anything.
+//! `completions`: prints completion scripts of shells.
 
 use clap::Args;
 use clap_complete::{Shell, generate};
@@ -12,7 +12,7 @@ pub(super) struct Arguments {
     shell: Shell,
 }
 
-/// Prints the script for the commands below `cli`.
+/// Prints the script of the commands below `cli`.
 pub(super) fn run(arguments: &Arguments, mut cli: clap::Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
     generate(arguments.shell, &mut cli, "access-tokens", &mut script);

@@ -1,4 +1,4 @@
-//! What the commands share: keys, database, and writing through the import.
+//! The environment of commands: keys, database, and imports of single records.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::config::{Memory, Settings};
 use crate::databases;
 use crate::key_fit::{KeyRingFit, describe_by_key};
 
-/// The ports, for commands that write to the database.
+/// The ports of commands that write to the database.
 pub(super) struct Context {
     pub(super) database: Arc<Database>,
     pub(super) clock: Arc<dyn Clock>,
@@ -30,20 +30,20 @@ pub(super) struct Context {
     pub(super) importer: Importer<Database>,
 }
 
-/// What to do where a key file is missing, and what needs its keys is not known.
+/// The cure of a missing key file when it is unknown what needs its keys.
 pub(super) const RESTORE_KEY_FILE: &str = "bring the file back from its copy (keys.file)";
 
-/// Whether a database holds what keys protect.
+/// Whether a database without its key file holds values that keys protect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyNeed {
-    /// It was read, and holds nothing of the kind.
+    /// The database was read, and holds no such values.
     Nothing,
-    /// It does not answer.
+    /// The database is unavailable.
     Unknown,
 }
 
-/// The key ring: from the variable, else from the file. On SQLite a missing file is made, unless the database holds what
-/// other keys protect.
+/// Returns the key ring, from the setting or else from the file. On SQLite a missing file is created, unless the database holds values
+/// under other keys.
 pub(super) async fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
     let (ring, file) = (settings.keys.ring.expose(), &settings.keys.file);
     if !ring.is_empty() {
@@ -73,8 +73,8 @@ pub(super) async fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
     Ok(ring)
 }
 
-/// Refuses to do without the keys of a database: everything that is in it, protected by a key, would be lost. A database
-/// that is not there, or does not answer, holds nothing as far as can be told.
+/// Refuses to create new keys if the database holds values under other keys, which would be lost. A missing or unavailable database counts
+/// as one without such values.
 pub(super) async fn refuse_new_keys(settings: &Settings) -> anyhow::Result<KeyNeed> {
     let file = settings.keys.file.display();
     let database = match open_to_inspect(settings).await {
@@ -96,7 +96,7 @@ pub(super) async fn refuse_new_keys(settings: &Settings) -> anyhow::Result<KeyNe
     }
 }
 
-/// What a database holds that keys protect.
+/// Returns the values of a database that keys protect.
 pub(super) async fn needed_keys(database: &Database) -> anyhow::Result<Vec<KeyUse>> {
     if database.schema().await.map_err(store_to_anyhow)?.applied == 0 {
         return Ok(Vec::new());
@@ -104,7 +104,7 @@ pub(super) async fn needed_keys(database: &Database) -> anyhow::Result<Vec<KeyUs
     database.key_use(SystemClock.now()).await.map_err(store_to_anyhow)
 }
 
-/// The ids of the keys that the database of an installation needs. Empty where there is no database, or none that answers.
+/// Returns the ids of the keys that the database needs. Empty where the database is missing or unavailable.
 pub(super) async fn needed_key_ids(settings: &Settings) -> Vec<String> {
     let Ok(Some(database)) = open_to_inspect(settings).await else { return Vec::new() };
     let uses = needed_keys(&database).await.unwrap_or_default();
@@ -115,8 +115,8 @@ pub(super) async fn needed_key_ids(settings: &Settings) -> Vec<String> {
     ids
 }
 
-/// Refuses a ring that is not the one of the database: with it, secrets that are right would be refused, and new ones would be
-/// written that the right ring cannot read. Looks at users, API keys and a part of the tokens ([`KeyRingFit::sampled`]).
+/// Refuses a ring that is not the one of the database. With such a ring, valid secrets would be refused, and new ones would be written that
+/// the right ring cannot read. Reads users, API keys and a part of the tokens ([`KeyRingFit::sampled`]).
 pub(super) async fn refuse_foreign_keys(
     settings: &Settings,
     database: &Database,
@@ -141,7 +141,7 @@ pub(super) async fn refuse_foreign_keys(
     )
 }
 
-/// Where the key ring comes from, in words.
+/// Describes the place of the key ring.
 fn ring_place(settings: &Settings) -> String {
     if settings.keys.ring.expose().is_empty() {
         settings.keys.file.display().to_string()
@@ -150,7 +150,7 @@ fn ring_place(settings: &Settings) -> String {
     }
 }
 
-/// Notes in the key file that keys are lost for ever. Where it cannot be written, the operator is told the line.
+/// Notes in the key file that keys are lost. If the file is not writable, prints the line for the operator.
 pub(super) fn note_lost_keys(settings: &Settings, ids: &[String]) {
     if ids.is_empty() {
         return;
@@ -165,12 +165,12 @@ pub(super) fn note_lost_keys(settings: &Settings, ids: &[String]) {
     }
 }
 
-/// The database, to look at it with few connections. `None`: there is none yet.
+/// Opens the database with few connections, for reading. None where it does not exist yet.
 async fn open_to_inspect(settings: &Settings) -> anyhow::Result<Option<Database>> {
     if let Some(file) = settings.database.sqlite_file()
         && std::fs::metadata(file).map_or(0, |file| file.len()) == 0
     {
-        // Not one whose data is in a log.
+        // This refuses a file whose data is in a log beside it.
         has_tables(file)?;
         return Ok(None);
     }
@@ -178,7 +178,7 @@ async fn open_to_inspect(settings: &Settings) -> anyhow::Result<Option<Database>
     Ok(Some(connect_read_only(&options).await?))
 }
 
-/// Refuses to begin an empty SQLite database beside keys that a database was opened with: what it held is elsewhere, such as
+/// Refuses to create an empty SQLite database beside keys that were used with another one. The data of that database is elsewhere, such as
 /// in another file, or in a log that was not copied.
 pub(super) fn refuse_empty_database(settings: &Settings, new_database: bool) -> anyhow::Result<()> {
     let Some(file) = settings.database.sqlite_file().filter(|_| !new_database) else { return Ok(()) };
@@ -194,15 +194,15 @@ pub(super) fn refuse_empty_database(settings: &Settings, new_database: bool) -> 
     )
 }
 
-/// Is the SQLite database empty or missing, beside a key file that a database was opened with?
+/// Returns whether the SQLite database is empty or missing, and the key file was used with a database.
 pub(super) fn is_empty_beside_used_keys(settings: &Settings) -> Result<bool, SetupError> {
     let Some(file) = settings.database.sqlite_file() else { return Ok(false) };
     let used = settings.keys.ring.expose().is_empty() && KeyRing::is_marked_used(&settings.keys.file);
     Ok(used && !has_tables(file)?)
 }
 
-/// Notes in the key file that a SQLite database was opened with it. Where the file cannot be written, such as on a mount
-/// that is read-only, an empty database is not noticed at a later start.
+/// Notes in the key file that a SQLite database uses it. If the file is not writable, such as on a read-only mount, a later start does not
+/// detect an empty database.
 pub(super) fn mark_keys_used(settings: &Settings) {
     let file = &settings.keys.file;
     if !settings.database.is_sqlite() || !settings.keys.ring.expose().is_empty() || KeyRing::is_marked_used(file) {
@@ -214,7 +214,7 @@ pub(super) fn mark_keys_used(settings: &Settings) {
     }
 }
 
-/// A database whose schema is current: brought up to date on SQLite, checked on PostgreSQL.
+/// Opens a database with a current schema: migrates it on SQLite, checks it on PostgreSQL.
 pub(super) async fn database(settings: &Settings) -> anyhow::Result<Arc<Database>> {
     refuse_empty_database(settings, false)?;
     let migrated = async |database: &Database| {
@@ -231,7 +231,7 @@ pub(super) async fn database(settings: &Settings) -> anyhow::Result<Arc<Database
     databases::open(&settings.database.options(), migrated).await
 }
 
-/// Refuses a database that has to be migrated first.
+/// Refuses a database with pending migrations.
 pub(super) async fn require_current(database: &Database) -> anyhow::Result<()> {
     if !database.pending_migrations().await?.is_empty() {
         let outdated = "the schema of the database is not current: run `access-tokens migrate`";
@@ -241,7 +241,7 @@ pub(super) async fn require_current(database: &Database) -> anyhow::Result<()> {
 }
 
 impl Context {
-    /// Keys first, then the database: a database without keys is worth nothing.
+    /// Opens the keys first and then the database, because a database is useless without its keys.
     pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         refuse_empty_database(settings, false)?;
         let ring = keys(settings).await?;
@@ -260,7 +260,7 @@ impl Context {
         Self::with_limit(database, ring, None)
     }
 
-    /// The same with a limit on the memory of hashes that are imported, where it is not the default.
+    /// Creates a context with a limit on the memory of imported hashes. None: the default.
     fn with_limit(database: Arc<Database>, ring: &KeyRing, max_foreign_memory: Option<Memory>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -280,7 +280,7 @@ impl Context {
         Administration::new(database, clock, Arc::clone(&self.random), Arc::clone(&self.secrets))
     }
 
-    /// The organisation of a name. The error about an unknown name lists similar ones.
+    /// Returns the organisation of a name. The error about an unknown name lists similar ones.
     pub(super) async fn organisation(&self, name: &str) -> anyhow::Result<OrganisationRef> {
         if let Some(found) = self.database.organisation_by_name(name).await.map_err(store_to_anyhow)? {
             return Ok(found);
@@ -298,7 +298,7 @@ impl Context {
         Ok((found, user))
     }
 
-    /// The organisation of a name, which is created when there is none, and whether it was.
+    /// Returns the organisation of a name and whether it was created, because there was none.
     pub(super) async fn create_organisation(&self, name: &str) -> anyhow::Result<(OrganisationRef, bool)> {
         let fresh = self.new_organisation(name)?;
         let organisation = self.database.ensure_organisation(&fresh).await.map_err(store_to_anyhow)?;
@@ -306,7 +306,7 @@ impl Context {
         Ok((organisation, created))
     }
 
-    /// The organisation of a name for a check of an import that would create it: nothing is written.
+    /// Returns the organisation of a name for a check of an import that would create it. Nothing is written.
     pub(super) async fn organisation_for_check(
         &self,
         name: &str,
@@ -329,7 +329,7 @@ impl Context {
         Ok(Organisation::new(code::hex_id(self.random.as_ref())?, &*text::nfc(name)))
     }
 
-    /// Writes one user with what lets it log in, and answers its id.
+    /// Writes a user with its log-in data, and returns its id.
     pub(super) async fn save_user(
         &self,
         organisation: &OrganisationRef,
@@ -358,7 +358,7 @@ impl Context {
         result.result.map_err(to_anyhow)
     }
 
-    /// Writes a batch of records.
+    /// Imports one batch of records.
     pub(super) async fn import(&self, organisation: &OrganisationRef, records: Vec<Record>) -> anyhow::Result<()> {
         for one in
             self.importer.import(&operator(organisation), Existing::Overwrite, records).await.map_err(to_anyhow)?
@@ -369,12 +369,12 @@ impl Context {
     }
 }
 
-/// The caller of a command: whoever may use the keys and the database may do everything, and is no user.
+/// Returns the caller of a command. Access to the keys and the database implies all permissions, so that an operator is not a user.
 pub(super) fn operator(organisation: &OrganisationRef) -> Caller {
     Caller { organisation: organisation.key, user: None, unit: None, permissions: Permissions::all() }
 }
 
-/// A refusal, with its causes down to the text of the driver. Only operators run commands, so that it may be shown.
+/// Returns an error with all its causes, including the text of the driver. Only operators run commands, so that it may be shown.
 pub(super) fn with_causes(error: &access_tokens_domain::Error) -> String {
     let mut text = format!("{} {}", error.reason().name(), error.message());
     if let Some(cause) = error.cause() {
@@ -388,7 +388,7 @@ pub(super) fn with_causes(error: &access_tokens_domain::Error) -> String {
     text
 }
 
-/// Does a driver say that a file of SQLite is damaged?
+/// Returns whether the message of a driver reports a damaged SQLite file.
 pub(super) fn is_damage_message(text: &str) -> bool {
     ["disk image is malformed", "malformed database schema", "not a database"].iter().any(|sign| text.contains(sign))
 }
@@ -397,7 +397,7 @@ pub(super) fn is_damage_message(text: &str) -> bool {
 pub(super) const RESTORE_DATABASE: &str =
     "stop the service, keep a copy of all files of the database, and `access-tokens restore --replace` the last backup";
 
-/// A refusal, with its causes, and with the cure of a damaged database.
+/// Converts an error, with its causes, and with the cure of a damaged database.
 pub(super) fn to_anyhow(error: access_tokens_domain::Error) -> anyhow::Error {
     let text = with_causes(&error);
     if error.reason() == access_tokens_domain::Reason::Internal && is_damage_message(&text) {

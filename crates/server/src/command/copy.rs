@@ -1,4 +1,4 @@
-//! What `backup` and `restore` share: a look at a copy, and what there is to do on PostgreSQL.
+//! Code that `backup` and `restore` share: the check of a copy, and the hint at the tools of PostgreSQL.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,15 +14,15 @@ use super::context::store_to_anyhow;
 use super::output::print;
 use crate::key_fit::KeyRingFit;
 
-/// The exit code where the database is one that has tools of its own.
+/// Exit code for a database that is copied by its own tools.
 const EXIT_OTHER_TOOLS: u8 = 4;
 
-/// A copy that was looked at, and is whole.
+/// A copy that was checked completely.
 pub(super) struct CheckedCopy {
     database: Database,
-    /// What is in it, in words.
+    /// Description of the content.
     pub(super) counts: String,
-    /// Steps of the schema that the next start applies.
+    /// Migrations that the next start applies.
     pub(super) pending: Vec<String>,
 }
 
@@ -45,19 +45,19 @@ pub(super) async fn check(file: &Path) -> anyhow::Result<CheckedCopy> {
 }
 
 impl CheckedCopy {
-    /// Whether a ring opens all that is in it.
+    /// Compares a ring with all values in the copy.
     pub(super) async fn fit(&self, ring: &KeyRing) -> anyhow::Result<KeyRingFit> {
         let uses = self.database.key_use(SystemClock.now()).await.map_err(store_to_anyhow)?;
         KeyRingFit::of(&self.database, ring, &uses, None).await.map_err(store_to_anyhow)
     }
 
-    /// Lets the file go.
+    /// Closes the file.
     pub(super) async fn close(self) {
         self.database.close().await;
     }
 }
 
-/// Says what to do instead, with the tools of PostgreSQL.
+/// Prints the instructions for the tools of PostgreSQL.
 pub(super) fn other_tools(recipe: &str) -> anyhow::Result<ExitCode> {
     print(recipe)?;
     Ok(ExitCode::from(EXIT_OTHER_TOOLS))

@@ -1,4 +1,4 @@
-//! `serve --demo`: a small organisation to play with.
+//! `serve --demo`: loads a small organisation for trying the service.
 
 use std::net::SocketAddr;
 
@@ -14,22 +14,23 @@ use serde_json::json;
 use super::context::{Context, store_to_anyhow, to_anyhow};
 use crate::config::Settings;
 
-/// Made from the documented examples of the API.
+/// Records from the documented examples of the API.
 const RECORDS: &str = include_str!("../../../../deploy/demo.ndjson");
 const ORGANISATION: &str = "DEMO";
-/// By its id the organisation is known after a rename. Databases of before 0.3.0 have another id, and are known by the name.
+/// The id of the organisation, by which it is found after a rename. Databases from before version 0.3.0 have another id, so that the name
+/// is compared too.
 const ORGANISATION_ID: &str = "DE00D3A0B1C54E6F8A7296B4C3D5E7F1";
-/// The unit that the user works for.
+/// Id of the unit of the user.
 const UNIT: &str = "1";
 const USER: &str = "demo";
 const PASSWORD: &str = "demo-demo-demo";
-/// The password of releases before the minimum length.
+/// The password of releases before the minimum length was introduced.
 const OLD_PASSWORD: &str = "demo";
 
-/// Loads the organisation and its user, unless that was done before: what was changed since stays.
+/// Loads the organisation and its user, unless they exist. Later changes of them stay.
 pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
     let organisation = organisation(context).await?;
-    // The user comes last, so it is the sign that everything is there.
+    // The user is written last, so that its presence proves that all other records are there.
     if let Some(credential) = context.database.credential_by_username(organisation.key, USER).await? {
         return renew_password(context, &organisation, credential.password).await;
     }
@@ -44,14 +45,14 @@ pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The organisation, which is created when there is none.
+/// Returns the organisation, which is created if it does not exist.
 async fn organisation(context: &Context) -> anyhow::Result<OrganisationRef> {
     let known = context.database.organisations().await.map_err(store_to_anyhow)?;
     if !known.iter().any(|one| one.name == ORGANISATION || one.id == ORGANISATION_ID) {
         let fresh = Organisation::new(ORGANISATION_ID, ORGANISATION);
         return context.database.ensure_organisation(&fresh).await.map_err(store_to_anyhow);
     }
-    // The demo of before may have another name now: then this is another one.
+    // An organisation of this id that was renamed does not count: another one is created.
     Ok(context.create_organisation(ORGANISATION).await?.0)
 }
 
@@ -64,13 +65,13 @@ pub(super) async fn refuse_published_password(context: &Context, open: &str) -> 
              machines: give it another one with `access-tokens user password --organisation {name} --username {USER} \
              --password-stdin`, or serve the demo to them with --demo --demo-public"
         ),
-        // Tables of another version may not be there yet, or not as they are read here.
+        // Tables of another version may be missing, or have another form.
         Err(error) if !pending => Err(error),
         Ok(None) | Err(_) => Ok(()),
     }
 }
 
-/// The name of a demo organisation whose user has a published password.
+/// Returns the name of a demo organisation whose user has a published password.
 async fn find_published_password(context: &Context) -> anyhow::Result<Option<String>> {
     let organisations = context.database.organisations().await.map_err(store_to_anyhow)?;
     for one in organisations.into_iter().filter(|one| one.name == ORGANISATION || one.id == ORGANISATION_ID) {
@@ -86,7 +87,7 @@ async fn find_published_password(context: &Context) -> anyhow::Result<Option<Str
     Ok(None)
 }
 
-/// Replaces the password of former releases, so that the printed log-in works. Another password stays.
+/// Replaces the password of earlier releases, so that the printed log-in works. Any other password stays.
 async fn renew_password(
     context: &Context,
     organisation: &OrganisationRef,
@@ -100,7 +101,7 @@ async fn renew_password(
     context.import(organisation, import::from_value(record).map_err(to_anyhow)?).await.context("the demo user")
 }
 
-/// What to do with it.
+/// Returns commands to try the service.
 pub(super) fn instructions(settings: &Settings) -> String {
     let address = settings.grpc.listen;
     let how = if settings.grpc.tls.certificate.is_some() { "-cacert AUTHORITY.pem" } else { "-plaintext" };

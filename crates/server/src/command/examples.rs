@@ -1,4 +1,4 @@
-//! Examples, one text a command, as `--help` and the manual show them. A test reads every one of them back.
+//! Examples of each command, for `--help` and the manual. A test parses all of them.
 
 pub(super) const SERVE: &str = "\
 Examples:

@@ -1,4 +1,4 @@
-//! `gateway`: the HTTP API, over a service elsewhere.
+//! `gateway`: serves the HTTP API for a service elsewhere.
 
 use clap::Args;
 use http::Uri;
@@ -10,13 +10,13 @@ use crate::process;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where the gRPC service is, such as https://tokens.example.com:50051, or http://127.0.0.1:50051 on this machine.
+    /// URL of the gRPC service, such as https://tokens.example.com:50051, or http://127.0.0.1:50051 on this machine.
     #[arg(long, value_name = "URL", value_parser = upstream)]
     upstream: Uri,
 }
 
-/// Runs the gateway. With `default_ops`, ops.listen is not set: a `serve` on the same machine has the same default, and the gateway does
-/// without the port where it is taken.
+/// Runs the gateway. With `default_ops`, ops.listen has its default, which a `serve` on the same machine may have too; if that port is
+/// taken, the gateway starts without it.
 pub(super) async fn run(mut settings: Settings, arguments: Arguments, default_ops: bool) -> anyhow::Result<()> {
     if default_ops {
         serve::without_taken_ops(&mut settings).await;

@@ -1,4 +1,4 @@
-//! `healthcheck`: for containers without a gRPC probe.
+//! `healthcheck`: queries the readiness of a server, for containers without a gRPC probe.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -20,14 +20,14 @@ use tonic::transport::{Channel, Endpoint};
 use crate::config::{GrpcSettings, OpsSettings, Settings};
 use crate::health_probe::is_serving;
 
-/// Maximum time for an answer. Probes give up after a second or more.
+/// Maximum time of an answer. Probes give up after a second or more.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Maximum length of the reason that a process gives, in bytes.
+/// Maximum length of the reason that a gateway gives, in bytes.
 const MAX_REASON_BYTES: usize = 4 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Ask `access-tokens gateway`, which has no gRPC port, for /readyz on ops.listen.
+    /// Query /readyz on ops.listen, for `access-tokens gateway`, which has no gRPC port.
     #[arg(long)]
     gateway: bool,
 }
@@ -45,7 +45,7 @@ pub(super) async fn run(settings: Settings, arguments: &Arguments) -> anyhow::Re
     Ok(if state == "SERVING" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Does a server of this service answer on its port of gRPC, be it ready or not?
+/// Returns whether a server of this service answers on its gRPC port, ready or not.
 pub(super) async fn is_alive(settings: &Settings) -> bool {
     let Ok(channel) = channel(local_address(settings.grpc.listen), &settings.grpc) else { return false };
     is_serving(channel, ALIVE).await.unwrap_or(false)
@@ -59,7 +59,7 @@ async fn service_state(channel: Channel) -> &'static str {
     }
 }
 
-/// Asks for /readyz. What the gateway says of a state other than ready goes to standard error.
+/// Queries /readyz. The reason of a gateway that is not ready is printed on standard error.
 async fn gateway_state(address: SocketAddr, ops: &OpsSettings) -> anyhow::Result<&'static str> {
     let Ok(stream) = local::connect(address, &ops.tls, "ops.tls").await else { return Ok("no answer") };
     let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else { return Ok("no answer") };
@@ -75,7 +75,7 @@ async fn gateway_state(address: SocketAddr, ops: &OpsSettings) -> anyhow::Result
     Ok("NOT_SERVING")
 }
 
-/// The way to a server on this machine, which connects with the first call.
+/// Returns a channel to a server on this machine. It connects with the first call.
 fn channel(address: SocketAddr, settings: &GrpcSettings) -> anyhow::Result<Channel> {
     let with_timeouts = |endpoint: Endpoint| endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT);
     let tls = &settings.tls;
@@ -87,7 +87,7 @@ fn channel(address: SocketAddr, settings: &GrpcSettings) -> anyhow::Result<Chann
     Link::new(&url, Trust::Anybody, &shown, "grpc.tls")?.channel(&url, with_timeouts)
 }
 
-/// Where a server that listens on `address` is reached from the same machine.
+/// Returns the address at which a server that listens on `address` is reached from the same machine.
 fn local_address(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

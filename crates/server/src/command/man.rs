@@ -1,4 +1,4 @@
-//! `man`: pages for `man`, from what `--help` says.
+//! `man`: writes manual pages from the help texts.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `migrate`: the schema, brought up to date.
+//! `migrate`: migrates the schema.
 
 use access_tokens_storage::Database;
 use clap::Args;
@@ -9,8 +9,8 @@ use crate::databases;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Begin an empty SQLite database although the keys were used with another one. Without this, an empty database beside
-    /// such keys is taken for one that was lost.
+    /// Create an empty SQLite database although the keys were used with another one. Without this option, a missing database beside such
+    /// keys counts as lost, and is an error.
     #[arg(long)]
     new_database: bool,
 }

@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand.
+//! The commands of the program, one file for each.
 
 mod api_key;
 mod backup;
@@ -48,12 +48,12 @@ pub use command_help::{CommandHelp, all_commands};
 #[doc(hidden)]
 pub use import::pieces as import_pieces;
 
-/// What is left on blocking threads when all is said and done gets so long to finish.
+/// Maximum time that blocking threads have to finish when the command has ended.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Does what the command line says.
+/// Runs a command.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // What needs no configuration works with a broken one.
+    // These commands need no configuration, so that they work with a broken one.
     match &cli.command {
         Command::Completions(arguments) => {
             return completions::run(arguments, Cli::command()).map(|()| ExitCode::SUCCESS);
@@ -73,13 +73,13 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = if is_server(&cli.command) {
         runtime(loaded.settings.process.workers())?
     } else {
-        // A signal is answered while the command itself is blocked, such as in reading its standard input.
+        // Signals are handled by another thread while the command blocks, such as in reading its standard input.
         databases::close_on_signals();
         runtime(loaded.settings.process.workers().max(2))?
     };
     let result = runtime.block_on(async {
         let result = execute(cli.command, loaded).await;
-        // Of a command that has failed, too.
+        // Also after a command that failed.
         databases::close_all().await;
         let result = match (databases::interruption(), result) {
             (Some(code), result) => {
@@ -92,7 +92,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             (None, result) => result,
         };
-        // What is exported last goes over connections of this runtime, which has to run meanwhile.
+        // The last export uses connections of this runtime, so that the runtime has to run meanwhile.
         #[expect(clippy::disallowed_methods, reason = "once, when everything else is over")]
         let _ = tokio::task::spawn_blocking(telemetry::finish).await;
         result
@@ -101,7 +101,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     result
 }
 
-/// A single worker needs nobody to share with: it is this thread, and nothing has to be handed from one to another.
+/// Returns a runtime. A single worker runs on this thread, so that no call moves between threads.
 fn runtime(workers: usize) -> std::io::Result<Runtime> {
     let mut builder = if workers == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     builder.worker_threads(workers).enable_all().build()
@@ -110,7 +110,7 @@ fn runtime(workers: usize) -> std::io::Result<Runtime> {
 async fn execute(command: Command, loaded: LoadedSettings) -> anyhow::Result<ExitCode> {
     let mut settings = loaded.settings.clone();
     if !is_server(&command) {
-        // Other commands answer on standard output; the log is for what goes wrong.
+        // Other commands print to standard output, and log only problems.
         settings.log.level = "warn".to_owned();
     }
     telemetry::start(&settings.log, &settings.telemetry, telemetry_name(&command))?;
@@ -142,12 +142,12 @@ async fn execute(command: Command, loaded: LoadedSettings) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Does it run until a signal ends it?
+/// Returns whether a command runs until a signal ends it.
 fn is_server(command: &Command) -> bool {
     matches!(command, Command::Serve(_) | Command::Gateway(_))
 }
 
-/// The name under which a command exports spans and metrics; none for one that is over before anybody looks.
+/// Returns the service name for exported traces and metrics. None for short commands, which export nothing.
 fn telemetry_name(command: &Command) -> Option<&'static str> {
     match command {
         Command::Serve(_) => Some("access-tokens"),

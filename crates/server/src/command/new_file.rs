@@ -1,4 +1,4 @@
-//! Files that a command creates: they replace nothing, and only their owner may read them.
+//! Creates files that replace nothing and that only their owner may read.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -7,11 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-/// Only the owner may read it: such files may hold secrets.
+/// Mode of the files, which may hold secrets: only the owner may read them.
 pub(super) const MODE: u32 = 0o600;
 
-/// Creates the file that an option names. One that has content is not overwritten: it may be what was mended, or what is read. A link
-/// to a file is not followed; one to a pipe or a terminal is, as `/dev/stdout` may be.
+/// Creates the file of an option. A file with content is not overwritten: it may be a corrected file, or the input. A link to a file is not
+/// followed. A link to a pipe or a terminal is, because `/dev/stdout` may be one.
 pub(super) fn create(path: &Path, option: &str) -> anyhow::Result<File> {
     let name = || path.display().to_string();
     let found = path.symlink_metadata().ok();
@@ -24,14 +24,14 @@ pub(super) fn create(path: &Path, option: &str) -> anyhow::Result<File> {
         bail!("{}: exists; give {option} a new file", name());
     }
     let file = OpenOptions::new().write(true).create_new(found.is_none()).mode(MODE).open(path).with_context(name)?;
-    // An empty file that was there before has the mode of before.
+    // An empty file that existed keeps its mode otherwise.
     if file.metadata().with_context(name)?.is_file() {
         file.set_permissions(Permissions::from_mode(MODE)).with_context(name)?;
     }
     Ok(file)
 }
 
-/// Whether both are one file on disk, whatever their names are.
+/// Returns whether both are the same file on disk.
 pub(super) fn is_same(one: &File, other: &File) -> io::Result<bool> {
     let (one, other) = (one.metadata()?, other.metadata()?);
     Ok(one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino()))

@@ -1,4 +1,4 @@
-//! `organisation add` and `organisation rename`: the only ways in which an organisation gets its name. `organisation list`.
+//! `organisation`: adds, lists and renames organisations.
 
 use access_tokens_domain::store::{AccountStore, StoreError};
 use access_tokens_domain::text;
@@ -13,16 +13,16 @@ use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Add an organisation. A name that is taken is an error.
+    /// Add an organisation. An existing name is an error.
     #[command(after_help = examples::ORGANISATION_ADD)]
     Add(Add),
     /// List the organisations: one line for each, with its id and its name.
     #[command(after_help = examples::ORGANISATION_LIST)]
     List,
-    /// Give an organisation another name.
+    /// Rename an organisation.
     ///
-    /// Log-ins and settings (grpc.tls.identities) name the organisation: under the old name they fail from now on. Sessions,
-    /// API keys, tokens and their numbers stay as they are.
+    /// Log-ins and settings (grpc.tls.identities) use the name: with the old name they fail from now on. Sessions, API keys, tokens and
+    /// their numbers do not change.
     #[command(after_help = examples::ORGANISATION_RENAME)]
     Rename(Rename),
 }
@@ -36,11 +36,11 @@ pub(super) struct Add {
 
 #[derive(Debug, Args)]
 pub(super) struct Rename {
-    /// Name that the organisation has.
+    /// Current name of the organisation.
     #[arg(value_name = "OLD")]
     old: String,
 
-    /// Name that the organisation gets: 1 to 256 characters. No other organisation may have it.
+    /// New name of the organisation: 1 to 256 characters. No other organisation may have it.
     #[arg(value_name = "NEW")]
     new: String,
 }

@@ -1,4 +1,4 @@
-//! Names of organisations: which are refused, and which are similar to one that is not known.
+//! Checks names of organisations, and suggests similar ones for an unknown name.
 
 use access_tokens_domain::text;
 use anyhow::bail;
@@ -8,7 +8,7 @@ const MAX_DISTANCE: usize = 3;
 /// Maximum number of similar names in an error.
 const MAX_SIMILAR: usize = 3;
 
-/// Refuses what cannot be the name of an organisation.
+/// Refuses an invalid name of an organisation.
 pub(super) fn check_name(name: &str) -> anyhow::Result<()> {
     if let Err((_, what)) = text::written(name) {
         bail!("the name of an organisation {what}; it has 1 to 256 visible characters");
@@ -16,7 +16,7 @@ pub(super) fn check_name(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The error about a name that no organisation has.
+/// Returns the error about an unknown name.
 pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let similar = similar(name, known);
     let hint = match similar.as_slice() {
@@ -26,7 +26,7 @@ pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> S
     format!("there is no organisation {name:?}{hint}; `access-tokens organisation add NAME` adds one")
 }
 
-/// The known names that differ from `name` by a slip of the hand, or by upper and lower case, the most similar first.
+/// Returns the known names that differ from `name` by a typing error or by upper and lower case, the most similar first.
 fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let wanted = name.trim().to_lowercase();
     let limit = (wanted.chars().count() / 3).clamp(1, MAX_DISTANCE);

@@ -1,8 +1,8 @@
-//! Standard output, whoever reads it.
+//! Standard output.
 
 use std::io::{self, Write};
 
-/// Says a text, without colours where they are not wanted. Whoever has heard enough, such as `head`, may go.
+/// Prints a text, with colours only where they are supported. A reader that closes the pipe early, such as `head`, is not an error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut output = anstream::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {

@@ -1,6 +1,6 @@
 //! Permissions on the command line.
 
-/// A list of permissions on the command line.
+/// Reads a list of permissions.
 pub(super) fn permissions(list: &str) -> Result<access_tokens_domain::session::Permissions, String> {
     use access_tokens_domain::session::{Permission, Permissions};
     Permissions::parse(list).map_err(|unknown| {

@@ -1,14 +1,14 @@
-//! How far something is that takes its time.
+//! The progress bar of long operations.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What is done by then needs no bar.
+/// Duration after which the bar is drawn.
 const DRAW_AFTER: Duration = Duration::from_secs(1);
 
-/// A bar of bytes on standard error. Drawn on a terminal only, and only when it has taken more than a second.
+/// A bar of bytes on standard error. It is drawn on a terminal only, and only for operations that take more than a second.
 pub(super) struct Progress {
     bar: ProgressBar,
     started: Instant,
@@ -16,7 +16,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `what` says what is going on.
+    /// Creates the bar. `what` names the operation.
     pub(super) fn new(what: &'static str) -> Self {
         let style = ProgressStyle::with_template("{msg} {bar:40} {percent:>3}% {bytes}/{total_bytes}, {eta} left");
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden())
@@ -25,7 +25,7 @@ impl Progress {
         Self { bar, started: Instant::set_message(), drawn: OnceLock::new() }
     }
 
-    /// Bytes that are done, of so many.
+    /// Sets the number of processed bytes, and of all bytes.
     pub(super) fn update(&self, done: u64, total: u64) {
         if self.started.elapsed() > DRAW_AFTER {
             self.drawn.get_or_init(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
@@ -34,7 +34,7 @@ impl Progress {
         self.bar.set_position(done);
     }
 
-    /// Says what is going on now, of which nobody knows how long it takes.
+    /// Names the current operation, whose duration is unknown.
     pub(super) fn set_message(&self, what: &'static str) {
         self.bar.set_message(what);
     }

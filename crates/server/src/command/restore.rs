@@ -1,4 +1,4 @@
-//! `restore`: a copy in the place of the database.
+//! `restore`: replaces the database by a copy.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,30 +20,30 @@ use crate::databases;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The copy. It is left as it is.
+    /// The copy. It is not changed.
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
 
-    /// Only look whether it could be restored. Nothing is written, and a server may run.
+    /// Only check whether the copy could be restored. Nothing is written, and a server may run.
     #[arg(long)]
     verify: bool,
 
-    /// Where there is a database, give it another name, which ends in .replaced-<time>. Without this it is an error.
+    /// Rename an existing database; its new name ends with .replaced-<time>. Without this option an existing database is an error.
     #[arg(long, conflicts_with = "verify")]
     replace: bool,
 
-    /// Restore it although keys are missing: the pass codes, passwords and codes that they protect are worth nothing until
-    /// those keys are in the ring again.
+    /// Restore the copy although keys are missing: the pass codes, passwords and codes under them are useless until those keys are in the
+    /// ring again.
     #[arg(long)]
     accept_missing_keys: bool,
 
-    /// Restore it although nothing proves that it was made with the keys of this installation, such as a copy that an older
-    /// version has made, or that was made without access to the keys.
+    /// Restore the copy although nothing proves that it was made with the keys of this installation, such as a copy of an older version, or
+    /// one that was made without access to the keys.
     #[arg(long)]
     accept_unsigned: bool,
 }
 
-/// What to do on PostgreSQL.
+/// Instructions for PostgreSQL.
 const POSTGRES: &str = r#"The database is PostgreSQL, which has better tools. Nothing was restored.
 
 Stop the service, make an empty database, and restore a dump into it:
@@ -61,7 +61,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     }
     tokio::select! {
         biased;
-        // Removes the draft. The steps that exchange the files follow each other without a wait, so they run to their end.
+        // This removes the draft. The steps that exchange the files have no await between them, so that they run to their end.
         code = databases::interrupted() => {
             databases::stopped_with(code);
             bail!("stopped; nothing was restored")
@@ -94,14 +94,14 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
     let progress = Progress::new("copying");
     let told = |done, total| progress.update(done, total);
     let draft = match Draft::of(source, place.file(), &told, &databases::is_stopping) {
-        // `run` answers the signal.
+        // `run` handles the signal.
         Err(CopyError::Stopped) => return std::future::pending().await,
         draft => draft?,
     };
     progress.set_message("reading the copy");
-    // A signal that came while the file was copied is answered here.
+    // A signal during the copying is handled here.
     tokio::task::yield_now().await;
-    // Of the copy of the copy: nobody can exchange it any more, and what was read is what will be served.
+    // The copy of the copy is checked, because nothing can exchange it any more: the checked content is the served content.
     let (copy, lost) = check_restorable(draft.path(), &ring, arguments).await?;
     let (counts, pending) = (copy.counts.clone(), copy.pending.clone());
     copy.close().await;
@@ -122,7 +122,7 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
     Ok(())
 }
 
-/// A copy that may be restored, and the ids of keys that it needs and that are accepted as lost by it.
+/// Returns a copy that may be restored, and the ids of missing keys that are accepted as lost.
 async fn check_restorable(
     file: &Path,
     ring: &KeyRing,

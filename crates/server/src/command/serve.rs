@@ -1,4 +1,4 @@
-//! `serve`: the gRPC server, and the gateway in front of it.
+//! `serve`: runs the gRPC server and the gateway.
 
 use std::io::ErrorKind;
 
@@ -13,8 +13,8 @@ use crate::process;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Load the organisation DEMO with a user "demo", password "demo-demo-demo", into the database, unless it is there, and
-    /// print what to try. Refused where other machines reach the server.
+    /// Load the organisation DEMO with a user "demo", password "demo-demo-demo", into the database, unless it exists, and print commands to
+    /// try. Refused if other machines can reach the server.
     #[arg(long)]
     demo: bool,
 
@@ -22,13 +22,13 @@ pub(super) struct Arguments {
     #[arg(long, requires = "demo")]
     demo_public: bool,
 
-    /// Begin an empty SQLite database although the keys were used with another one. Without this, an empty database beside
-    /// such keys is taken for one that was lost.
+    /// Create an empty SQLite database although the keys were used with another one. Without this option, a missing database beside such
+    /// keys counts as lost, and is an error.
     #[arg(long)]
     new_database: bool,
 
-    /// Serve although the database needs keys that are not in the ring, and note in the key file that they are lost: the pass
-    /// codes, passwords, API keys and codes under them are never accepted again.
+    /// Serve although the database needs keys that are not in the ring, and note in the key file that they are lost: the pass codes,
+    /// passwords, API keys and codes under them are never accepted again.
     #[arg(long)]
     accept_missing_keys: bool,
 }
@@ -64,7 +64,7 @@ pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow:
     .await
 }
 
-/// The listeners that other machines reach and log in at, with their addresses. None where there are none.
+/// Returns the listeners for log-ins that other machines can reach, with their addresses. None where there are none.
 fn open_listeners(settings: &Settings) -> Option<String> {
     let listeners = [("grpc.listen", Some(settings.grpc.listen)), ("http.listen", settings.http.listen)];
     let open = listeners.into_iter().filter_map(|(name, address)| Some((name, address?)));
@@ -73,8 +73,8 @@ fn open_listeners(settings: &Settings) -> Option<String> {
     (!named.is_empty()).then(|| named.join(" and "))
 }
 
-/// Switches the port for operators off where its address is taken. Those who only try the service out have no need of metrics, and a
-/// Prometheus or another process of the service may listen there.
+/// Switches off the port for operators if its address is taken. A trial run needs no metrics, and a Prometheus or another process of the
+/// service may use the port.
 pub(super) async fn without_taken_ops(settings: &mut Settings) {
     let Some(address) = settings.ops.listen else { return };
     if let Err(error) = TcpListener::bind(address).await

@@ -1,6 +1,7 @@
-//! The code beside a copy that proves that it was made with the keys of this installation, and not changed since.
+//! The message authentication code of a copy. It proves that the copy was made with the keys of this installation, and was not changed
+//! since.
 //!
-//! It is in a file of its own: SQLite would take more bytes in the copy for damage, and other tools read the copy as it is.
+//! It is in a separate file: SQLite would treat additional bytes in the copy as damage, and other tools read the copy as it is.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -12,30 +13,30 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::Mac;
 
-/// What the key is derived for. It never changes: older copies need it.
+/// The purpose in the derivation of the key. It must not change, because older copies need it.
 const KEY_LABEL: &str = "backup";
-/// The first word of the file: its form.
+/// The first word of the file, which states its format.
 const FORMAT: &str = "access-tokens-backup-1";
-/// Bytes that are read at a time.
+/// Number of bytes that are read at a time.
 const CHUNK_BYTES: usize = 1024 * 1024;
-/// Maximum length of the file: form, key id and code are below 100 bytes.
+/// Maximum size of the file, in bytes: format, key id and code are below 100 bytes.
 const MAX_FILE_BYTES: u64 = 256;
 
-/// The file with the code of a copy.
+/// Returns the name of the file with the code of a copy.
 pub(super) fn path(copy: &Path) -> PathBuf {
     let mut path = copy.as_os_str().to_owned();
     path.push(".mac");
     path.into()
 }
 
-/// A code that was written for a copy that has no name yet. Dropped before it is kept, it is removed.
+/// The file with the code of a copy that has no name yet. Dropping it removes the file, unless it was kept.
 pub(super) struct SignatureFile {
     path: PathBuf,
     kept: bool,
 }
 
 impl SignatureFile {
-    /// Writes the code of what is in `content` beside `copy`, with the key that writes.
+    /// Writes the code of `content` into a file beside `copy`, with the key that writes.
     pub(super) fn write(content: &Path, copy: &Path, ring: &KeyRing) -> anyhow::Result<Self> {
         let keys = ring.derive_hmac(KEY_LABEL);
         let (id, mac) = keys.current();
@@ -52,7 +53,7 @@ impl SignatureFile {
         Ok(signed)
     }
 
-    /// The copy has its name now.
+    /// Keeps the file, because the copy has its name now.
     pub(super) fn keep(mut self) {
         self.kept = true;
     }
@@ -66,11 +67,11 @@ impl Drop for SignatureFile {
     }
 }
 
-/// Refuses content that is not what the code beside `copy` was written for.
+/// Refuses `content` if the code beside `copy` does not match it.
 pub(super) fn check(content: &Path, copy: &Path, ring: &KeyRing) -> anyhow::Result<()> {
     let path = path(copy);
     let mut text = String::new();
-    // A pipe would be waited for without an end.
+    // Reading a pipe could block for an unlimited time.
     if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
         bail!("{} is no regular file", path.display());
     }
@@ -119,7 +120,7 @@ mod tests {
         said(&ring_a).expect("as it was made");
         said(&ring(&[RING_B, RING_A])).expect("after a rotation");
         assert!(said(&ring(&[RING_B])).expect_err("foreign").contains("key a, which is not in the ring"));
-        // Another key under the same id.
+        // A different key with the same id.
         let other = format!("a {}", RING_B.split_once(' ').expect("a key").1);
         assert!(said(&ring(&[&other])).expect_err("foreign").contains("was changed"));
         let mut bytes = vec![7; CHUNK_BYTES + 3];

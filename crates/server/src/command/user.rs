@@ -1,4 +1,4 @@
-//! `user add`: a user that may log in.
+//! `user`: adds users that may log in, and manages their networks and locks.
 
 use std::io::BufRead;
 
@@ -21,7 +21,7 @@ pub(super) enum Command {
     #[command(after_help = examples::USER_ADD)]
     Add(Add),
 
-    /// Enter networks that an existing user logs in from. Wrong passwords from other networks never lock the user out on them.
+    /// Add networks from which an existing user logs in. Wrong passwords from other networks never lock the user out on them.
     #[command(after_help = examples::USER_NETWORK)]
     Network(NetworkOf),
     /// End the locks of a user's log-ins: wrong passwords lock a user on the network that they come from.
@@ -32,10 +32,10 @@ pub(super) enum Command {
     Password(users::Password),
     /// Disable a user: it cannot log in, and its sessions and API keys end within a second on every server.
     ///
-    /// The last enabled user with the permission admin cannot be disabled. To disable a user twice is no error.
+    /// The last enabled user with the permission admin cannot be disabled. Disabling a user twice is not an error.
     #[command(after_help = examples::USER_DISABLE)]
     Disable(users::Named),
-    /// Enable a user that was disabled, with the password that it had.
+    /// Enable a disabled user, with its earlier password.
     #[command(after_help = examples::USER_ENABLE)]
     Enable(users::Named),
     /// List the users of an organisation that have a password or permissions.
@@ -49,27 +49,26 @@ pub(super) struct Add {
     #[arg(long, value_name = "NAME")]
     organisation: String,
 
-    /// What the user logs in with.
+    /// User name for log-ins.
     #[arg(long, value_name = "NAME")]
     username: String,
 
-    /// Read the password from standard input: the first line. It has 12 to 256 characters, and is neither the user name nor among
-    /// the passwords that many people use. There is no other way: command lines can be seen by
-    /// other users of the machine.
+    /// Read the password from standard input: the first line. It has 12 to 256 characters, and is neither the user name nor a common
+    /// password. There is no other way, because other users of the machine can see command lines.
     #[arg(long, required = true)]
     password_stdin: bool,
 
-    /// Unit of logins that name none, by id. It must exist.
+    /// Id of the unit for log-ins that name none. The unit must exist.
     #[arg(long, value_name = "ID")]
     unit: Option<String>,
 
-    /// What the user may do, with commas between: access_tokens.read, access_tokens.write, access_tokens.lookup,
-    /// access_tokens.secrets, directory.write, admin.
+    /// Permissions of the user, with commas between: access_tokens.read, access_tokens.write, access_tokens.lookup, access_tokens.secrets,
+    /// directory.write, admin.
     #[arg(long, value_name = "LIST", value_parser = permissions)]
     permissions: Permissions,
 
-    /// Network from which the user logs in, such as 192.0.2.0/24 or 2001:db8::/64; may be given several times. Wrong
-    /// passwords from other networks never lock the user out on it. It is kept until the user is deleted.
+    /// Network from which the user logs in, such as 192.0.2.0/24 or 2001:db8::/64; may be given several times. Wrong passwords from other
+    /// networks never lock the user out on it. It is kept until the user is deleted.
     #[arg(long = "network", value_name = "CIDR", value_parser = networks)]
     networks: Vec<Block>,
 }
@@ -119,7 +118,7 @@ async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
     context.database.enter_networks(organisation.key, &id, &networks).await.map_err(store_to_anyhow)?;
     let done = match outcome {
         Outcome::Created => "added",
-        // The password is set in any case.
+        // The password is set in each of these cases.
         Outcome::Updated | Outcome::Unchanged | Outcome::Kept => "changed",
     };
     println!("user {} of {} {done}, id {id}, may: {permissions}", add.username, organisation.name);

@@ -1,4 +1,4 @@
-//! `user password|disable|enable|list`: users that exist.
+//! `user password`, `disable`, `enable` and `list`: manages existing users.
 
 use std::fmt::Write as _;
 
@@ -11,14 +11,14 @@ use serde_json::json;
 use super::context::{Context, operator, to_anyhow};
 use super::output::print;
 
-/// A user by organisation and name.
+/// A user by organisation and user name.
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// Name of the organisation.
     #[arg(long, value_name = "NAME")]
     pub(super) organisation: String,
 
-    /// What the user logs in with.
+    /// Name of the user.
     #[arg(long, value_name = "NAME")]
     pub(super) username: String,
 }
@@ -40,7 +40,7 @@ pub(super) struct List {
     organisation: String,
 }
 
-/// Replaces the password of a user that has one. The import, through which it goes, ends the user's sessions.
+/// Replaces the password of a user that has one. The import behind it ends the sessions of the user.
 pub(super) async fn password(context: &Context, arguments: &Password, password: &str) -> anyhow::Result<()> {
     let Named { organisation, username } = &arguments.user;
     let organisation = context.organisation(organisation).await?;
@@ -95,7 +95,7 @@ pub(super) async fn list(context: &Context, list: &List) -> anyhow::Result<()> {
     }
 }
 
-/// A user in one line: id, name, state, permissions.
+/// Returns the line of a user: id, name, state, permissions.
 fn line(user: &UserDetails) -> String {
     let state = match (user.disabled, user.has_password) {
         (Some(disabled), _) => format!("disabled {}", disabled.format("%Y-%m-%dT%H:%M:%SZ")),

@@ -1,4 +1,4 @@
-//! `api-key add`: a key with which a service calls.
+//! `api-key add`: creates a key with which a service calls.
 
 use access_tokens_auth::NewApiKey;
 use access_tokens_domain::administration::NewKey;
@@ -18,20 +18,20 @@ pub(in crate::command) struct Add {
     #[arg(long, value_name = "NAME")]
     organisation: String,
 
-    /// Name of the technical user, such as the name of the service that calls.
+    /// Name of the technical user, such as the name of the calling service.
     #[arg(long, value_name = "LABEL")]
     name: String,
 
-    /// Unit that the key works for, by id. It must exist.
+    /// Id of the unit that the key works for. The unit must exist.
     #[arg(long, value_name = "ID")]
     unit: Option<String>,
 
-    /// What the key may do, with commas between: access_tokens.read, access_tokens.write, access_tokens.lookup,
-    /// access_tokens.secrets, directory.write, admin.
+    /// Permissions of the key, with commas between: access_tokens.read, access_tokens.write, access_tokens.lookup, access_tokens.secrets,
+    /// directory.write, admin.
     #[arg(long, value_name = "LIST", value_parser = permissions)]
     permissions: Permissions,
 
-    /// When the key ends: 2027-01-31 (midnight UTC), or with a time and a zone. The key does not expire when not given.
+    /// Expiry of the key: 2027-01-31 (midnight UTC), or with a time and a zone. Without it the key does not expire.
     #[arg(long, value_name = "DATE", value_parser = date)]
     expires: Option<Timestamp>,
 }
@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context, add: Add) -> anyhow::Result<()> {
     let organisation = context.organisation(&add.organisation).await?;
     let caller = operator(&organisation);
     let administration = context.administration();
-    // Before a user is made for it.
+    // These checks come first, so that a wrong argument creates no user.
     administration.check_terms(&caller, add.unit.as_deref(), add.expires).await.map_err(to_anyhow)?;
     let permissions = add.permissions;
     let known = context.database.credential_by_username(organisation.key, &add.name).await?;
@@ -64,8 +64,7 @@ pub(super) async fn run(context: &Context, add: Add) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses a name that belongs to a user with a password: the key would be that person, and would change what that person
-/// may do.
+/// Refuses the name of a user with a password. The key would act as that person, and the command would change that person's permissions.
 fn refuse_person(has_password: bool) -> anyhow::Result<()> {
     if has_password {
         bail!("a user of this name logs in with a password: give the key a name of its own");

@@ -2,12 +2,12 @@
 
 use access_tokens_domain::time::Timestamp;
 
-/// A date as the commands of API keys write it.
+/// Formats a date for the output of a command.
 pub(super) fn shown(date: Timestamp) -> String {
     date.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A date of the command line: `2027-01-31` is midnight UTC, and the forms of import files are accepted.
+/// Reads a date of the command line: `2027-01-31`, which is midnight UTC, or a form of import files.
 pub(super) fn date(text: &str) -> Result<Timestamp, String> {
     let parse = access_tokens_domain::time::parse;
     parse(text)

@@ -1,4 +1,4 @@
-//! `api-key list`: one line a key.
+//! `api-key list`: prints one line for each key.
 
 use std::fmt::Write as _;
 
@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, list: &List) -> anyhow::Result<()> {
     }
 }
 
-/// A key in one line: id, name, state, permissions, and what else is known of it.
+/// Returns the line of a key: id, name, state, permissions, and further attributes.
 fn line(key: &KeyDetails, now: Timestamp) -> String {
     let state = match (key.terms.revoked, key.terms.expires) {
         (Some(revoked), _) => format!("revoked {}", shown(revoked)),

@@ -1,4 +1,4 @@
-//! `api-key`: the keys with which services call.
+//! `api-key`: manages the keys with which services call.
 
 mod add;
 mod date;
@@ -15,24 +15,24 @@ use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a key and print it, once, as the last word.
+    /// Create a key and print it, once, as the last word.
     ///
-    /// The key stands for a technical user of the given name, which has no password; a second key of the same name
-    /// stands for the same user. Each key has its own permissions, unit and end.
+    /// The key belongs to a technical user of the given name, which has no password. A second key with the same name belongs to the same
+    /// user. Each key has its own permissions, unit and expiry.
     #[command(after_help = examples::API_KEY_ADD)]
     Add(add::Add),
     /// List the keys of an organisation, without their secrets.
     #[command(after_help = examples::API_KEY_LIST)]
     List(list::List),
-    /// End a key at once, and with it the sessions that it opened.
+    /// Revoke a key at once, and end the sessions that it opened.
     ///
-    /// Every server refuses the key within a second. To revoke a key twice is no error.
+    /// Every server refuses the key within a second. Revoking a key twice is not an error.
     #[command(after_help = examples::API_KEY_REVOKE)]
     Revoke(Revoke),
-    /// Replace a key: print a new one, once, as the last word, and let the old one end later.
+    /// Replace a key: print a new one, once, as the last word, and let the old one expire later.
     ///
-    /// The new key has the user, the permissions, the unit and the expiry of the old one. Give it to the service within the
-    /// time for which both are accepted.
+    /// The new key has the user, the permissions, the unit and the expiry of the old one. Configure the service with it while both are
+    /// accepted.
     #[command(after_help = examples::API_KEY_ROTATE)]
     Rotate(Rotate),
 }
@@ -43,7 +43,7 @@ pub(super) struct Revoke {
     #[arg(long, value_name = "NAME")]
     organisation: String,
 
-    /// The id of the key, as `api-key list` shows it.
+    /// Id of the key, as `api-key list` shows it.
     #[arg(value_name = "ID", value_parser = key_id)]
     id: String,
 }
@@ -54,11 +54,11 @@ pub(super) struct Rotate {
     #[arg(long, value_name = "NAME")]
     organisation: String,
 
-    /// Seconds for which the old key is accepted beside the new one: 0 to 604800.
+    /// Seconds for which the old key is still accepted, 0 to 604800.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(0..=604_800))]
     overlap: u32,
 
-    /// The id of the old key, as `api-key list` shows it.
+    /// Id of the old key, as `api-key list` shows it.
     #[arg(value_name = "ID", value_parser = key_id)]
     id: String,
 }
@@ -101,8 +101,8 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
     }
 }
 
-/// The id of a key: 16 hex digits, with or without the prefix of keys. A whole key is refused: it would be visible to
-/// other users of the machine.
+/// Reads the id of a key: 16 hex digits, with or without the prefix of keys. A whole key is refused, because other users of the machine can
+/// see command lines.
 fn key_id(text: &str) -> Result<String, String> {
     let id = text.strip_prefix("atk_").unwrap_or(text);
     if id.len() == 16 && id.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c)) {

@@ -1,4 +1,4 @@
-//! `keys`: the key ring, and moving from one key to the next while servers run.
+//! `keys`: manages the key ring, and the rotation of keys while servers run.
 
 mod reencrypt;
 mod ring;
@@ -14,76 +14,76 @@ pub(super) use self::source::key_ring;
 use super::{context, examples};
 use crate::config::Settings;
 
-/// The keys that passwords, codes and session tokens are protected with.
+/// The keys that protect passwords, codes and session tokens.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make the key file (keys.file), with one new key and mode 0600. A file that exists is left alone, and is an error.
-    /// So is a database that holds what other keys protect: bring those back instead.
+    /// Create the key file (keys.file), with one new key and mode 0600. An existing file is not changed, and is an error. If the database
+    /// holds values under other keys, that is an error too: restore those keys.
     ///
-    /// Give the same file to every replica, and keep a copy apart from copies of the database: without its keys the
-    /// pass codes, passwords and codes in it are worth nothing.
+    /// Give the same file to every replica, and keep a copy separate from copies of the database: without its keys, pass codes, passwords
+    /// and codes of a database are useless.
     #[command(after_help = examples::KEYS_INIT)]
     Init(Init),
-    /// Show the keys by id, which of them new codes are made with, and how much in the database needs each.
+    /// List the keys by id, with the key that writes, and the number of values in the database that need each.
     #[command(after_help = examples::KEYS_LIST)]
     List,
-    /// Make a new key, with which new codes are made from now on. The others stay, to be read with.
+    /// Create a new key that writes new values from now on. The other keys stay for reading.
     ///
-    /// Servers that run follow the file by themselves, within a second. So the new key is written behind the others
-    /// first, and moved to the front when every server has had time to read it.
+    /// Running servers read a changed file within a second. So the new key is first added behind the others, and moved to the front when
+    /// every server has had time to read it.
     ///
-    /// Where replicas have copies of the file, or see changes of it late, that time is yours: `rotate --prepare` on one,
-    /// the file to all, and then `rotate --to ID` on all.
+    /// If replicas have copies of the file, or see changes late, run `rotate --prepare` on one replica, copy the file to all, and then run
+    /// `rotate --to ID` on all.
     #[command(after_help = examples::KEYS_ROTATE)]
     Rotate(Rotate),
-    /// Move all verification codes to the key that new codes are made with. It may be stopped, and run again.
+    /// Move all verification codes to the key that writes. It may be interrupted, and run again.
     ///
-    /// The rest moves by itself, or cannot: `keys list` says how.
+    /// Other values move when they are used, or cannot move: `keys list` shows it.
     #[command(after_help = examples::KEYS_REENCRYPT)]
     ReEncrypt,
-    /// Take away secrets under an old key that their owners do not use any more, so that the key can be retired.
+    /// Withdraw unused secrets under an old key, so that the key can be retired.
     ///
-    /// A secret moves to the key that writes when it is used. One that is never used again keeps its old key needed for ever: this
-    /// ends it.
+    /// A secret moves to the key that writes when it is used. A secret that is never used keeps its old key needed; this command removes
+    /// it.
     #[command(after_help = examples::KEYS_WITHDRAW)]
     Withdraw(withdraw::Withdraw),
-    /// Remove a key that nothing needs any more: nothing in the database, and no session.
+    /// Remove a key that nothing needs any more: no value in the database, and no session.
     ///
-    /// Sessions that are signed with it live for two hours after another key began to write.
+    /// Sessions that it signed live for two hours after another key began to write.
     #[command(after_help = examples::KEYS_RETIRE)]
     Retire(Retire),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// Make new keys although the database holds what other keys protect, which are lost: those pass codes, passwords, API
-    /// keys and codes are never accepted again.
+    /// Create new keys although the database holds values under other keys, which are lost: those pass codes, passwords, API keys and codes
+    /// are never accepted again.
     #[arg(long)]
     accept_missing_keys: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Rotate {
-    /// Only make the new key, behind the others: it is read, and not yet written with.
+    /// Only add the new key behind the others: it reads, and does not write yet.
     #[arg(long, conflicts_with = "to")]
     prepare: bool,
 
-    /// Make no key: move this one, which is in the file, to the front.
+    /// Create no key: move this one, which is in the file, to the front.
     #[arg(long, value_name = "ID")]
     to: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Retire {
-    /// The id of the key.
+    /// Id of the key.
     #[arg(value_name = "ID")]
     id: String,
 
-    /// Remove it even if it is needed, without asking the database: what needs it is lost. The key file notes that.
+    /// Remove the key even if it is needed, without reading the database: values under it are lost. The key file notes this.
     #[arg(long)]
     force: bool,
 
-    /// Remove it although sessions may be signed with it: those end.
+    /// Remove the key although it may have signed sessions, which end.
     #[arg(long)]
     end_sessions: bool,
 }

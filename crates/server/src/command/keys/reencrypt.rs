@@ -1,4 +1,4 @@
-//! `keys re-encrypt`: verification codes to the key that new codes are made with.
+//! `keys re-encrypt`: moves verification codes to the key that writes.
 
 use access_tokens_domain::Reason;
 use access_tokens_domain::service::reencrypt;
@@ -11,10 +11,10 @@ use super::source::{key_file, key_ring};
 use super::{ring, usage};
 use crate::config::Settings;
 
-/// How often a batch is tried that somebody else was in the way of.
+/// Maximum number of attempts for a batch that conflicts with changes of others.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// What all batches did together.
+/// The sums over all batches.
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
     moved: u64,
@@ -25,7 +25,7 @@ struct Counts {
 pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let keys = key_ring(settings)?;
     if let Ok(file) = key_file(settings) {
-        // Servers must be able to read what is written here.
+        // Servers must be able to read the values that are written here.
         ring::wait_until_settled(file).await?;
     }
     let current = keys.ids().next().context("the key ring is empty")?;
@@ -75,7 +75,7 @@ fn to_move(uses: &[KeyUse], current: &str) -> u64 {
     uses.iter().filter(other).map(|one| one.rows).sum()
 }
 
-/// Drawn on a terminal only.
+/// Returns a progress bar, which is drawn on a terminal only.
 fn progress(codes: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {percent:>3}% {pos}/{len}, {eta} left");
     ProgressBar::new(codes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

@@ -1,4 +1,4 @@
-//! Changes of the key file.
+//! Changes the key file.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) fn init(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A key that writes before everybody can read it would fail calls, so it is there before it writes.
+/// Adds a key, and lets it write after every server has had time to read it: a key that writes too early would fail calls.
 pub(super) async fn rotate(file: &Path, prepare: bool) -> anyhow::Result<()> {
     let id = KeyRing::add_key(file, &SystemRandom)?;
     if prepare {
@@ -54,9 +54,9 @@ fn done(id: &str) {
     );
 }
 
-/// Removes a key that nothing needs: what is stored, and sessions unless they may end.
+/// Removes a key that is not needed, by stored values and by sessions unless these may end.
 pub(super) async fn retire(settings: &Settings, file: &Path, id: &str, end_sessions: bool) -> anyhow::Result<()> {
-    // Before the database is asked: the id may be none, or that of the key that writes.
+    // This check comes first: the id may be unknown, or that of the key that writes.
     let ring = KeyRing::read(file)?;
     ring.require_retirable(id)?;
     if let Some(need) = usage::of(settings, id).await? {
@@ -75,7 +75,7 @@ pub(super) async fn retire(settings: &Settings, file: &Path, id: &str, end_sessi
     remove(file, id)
 }
 
-/// Removes a key without asking what needs it, and notes that it is lost.
+/// Removes a key without a check of its usage, and notes that it is lost.
 pub(super) fn retire_by_force(settings: &Settings, file: &Path, id: &str) -> anyhow::Result<()> {
     remove(file, id)?;
     super::context::note_lost_keys(settings, &[id.to_owned()]);
@@ -88,7 +88,7 @@ fn remove(file: &Path, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until every server that follows the file has seen it as it is.
+/// Waits until every server has had time to read the current file.
 pub(super) async fn wait_until_settled(file: &Path) -> anyhow::Result<()> {
     let modified = std::fs::metadata(file).and_then(|metadata| metadata.modified());
     let modified = DateTime::<Utc>::from(modified.with_context(|| file.display().to_string())?);

@@ -1,4 +1,4 @@
-//! The sessions that a key may have signed.
+//! The lifetime of sessions that a key signed.
 
 use access_tokens_auth::SESSION_LIFETIME;
 use access_tokens_secrets::{KEY_PROPAGATION_TIME, KeyRing};
@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::Settings;
 
-/// When the last session that a key may have signed ends, from the time at which the current key began to write. A ring without
-/// a note about it has begun to at the last change of its file, at the latest. `None`: the key has signed none, or the ring is a
-/// setting and does not say.
+/// Returns when the last session ends that a key may have signed, counted from the time at which the current key began to write. Without a
+/// note in the ring, that time is at the latest the last change of the file. None where the key signed no session, or the ring is a setting
+/// without a note.
 pub(super) fn sessions_until(settings: &Settings, ring: &KeyRing, id: &str) -> Option<DateTime<Utc>> {
     if ring.is_prepared(id) {
         return None;

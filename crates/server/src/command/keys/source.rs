@@ -1,4 +1,4 @@
-//! Where the keys of an installation are.
+//! Reads the keys of an installation.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use crate::command::context;
 use crate::config::Settings;
 
-/// The key file, to change it.
+/// Returns the key file, for a change.
 pub(super) fn key_file(settings: &Settings) -> anyhow::Result<&Path> {
     if !settings.keys.ring.expose().is_empty() {
         bail!(
@@ -19,7 +19,7 @@ pub(super) fn key_file(settings: &Settings) -> anyhow::Result<&Path> {
     Ok(&settings.keys.file)
 }
 
-/// The key ring as it is. Other than for a server, a file that is not there is not made.
+/// Returns the key ring. A missing file is not created.
 pub(in crate::command) fn key_ring(settings: &Settings) -> anyhow::Result<KeyRing> {
     match settings.keys.ring.expose() {
         "" => KeyRing::read(&settings.keys.file).map_err(|error| match error {

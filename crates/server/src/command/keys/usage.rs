@@ -1,4 +1,4 @@
-//! What needs which key, in words.
+//! Describes the usage of keys by stored values.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::sessions::sessions_until;
 use super::source::key_ring;
 use crate::config::Settings;
 
-/// Shows the ring, and what needs each of its keys.
+/// Prints the keys of the ring, each with its usage.
 pub(super) async fn list(settings: &Settings) -> anyhow::Result<()> {
     let ring = key_ring(settings)?;
     let (uses, now) = (all(settings).await?, SystemClock.now());
@@ -29,29 +29,29 @@ pub(super) async fn list(settings: &Settings) -> anyhow::Result<()> {
 /// A key of the ring.
 struct Key<'a> {
     id: &'a str,
-    /// It was made, and has never been the one that writes.
+    /// Whether the key has never written.
     is_prepared: bool,
-    /// Sessions that it has signed may live until then.
+    /// The time until which sessions may live that the key signed.
     sessions_until: Option<Timestamp>,
 }
 
-/// What needs a key, in words. `None`: nothing does.
+/// Describes the usage of a key in the database. None where it is not used.
 pub(super) async fn of(settings: &Settings, id: &str) -> anyhow::Result<Option<String>> {
     Ok(of_key(&all(settings).await?, id))
 }
 
-/// The same of what was read.
+/// Describes the usage of a key. None where it is not used.
 pub(super) fn of_key(uses: &[KeyUse], id: &str) -> Option<String> {
     describe(uses.iter().filter(|one| one.key.as_deref() == Some(id)), true)
 }
 
-/// What needs other keys than `current`, in words. `None`: nothing does.
+/// Describes the usage of all keys but `current`. None where no other key is used.
 pub(super) fn of_others(uses: &[KeyUse], current: &str) -> Option<String> {
     describe(uses.iter().filter(|one| one.key.as_deref().is_some_and(|key| key != current)), true)
 }
 
-/// Everything that needs keys. Where there is no database yet, nothing does, and none is made to find that out. Refuses keys that a
-/// database was opened with where that database is not found: what needs them is elsewhere.
+/// Reads the usage of all keys. A missing database uses none, and is not created. If the keys were used with a database and that database
+/// is missing, this is an error, because the values are elsewhere.
 async fn all(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
     context::refuse_empty_database(settings, false)?;
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
@@ -61,7 +61,7 @@ async fn all(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
     database.key_use(SystemClock.now()).await.map_err(context::store_to_anyhow)
 }
 
-/// One line a key: those of the ring in its order, then those that are needed and not in it.
+/// Returns one line for each key: the keys of the ring in their order, then those that are used and missing.
 fn table(keys: &[Key<'_>], uses: &[KeyUse]) -> String {
     let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
     let mut lines = Vec::new();
@@ -112,7 +112,7 @@ fn describe<'a>(uses: impl Iterator<Item = &'a KeyUse>, how: bool) -> Option<Str
     Some(words.collect::<Vec<_>>().join(", ")).filter(|words| !words.is_empty())
 }
 
-/// How something comes to be under the key that writes.
+/// Returns how a value moves to the key that writes. None where it does not.
 fn moves(what: &str) -> Option<&'static str> {
     match what {
         "pass codes" => Some("each moves when it is used"),

@@ -21,28 +21,28 @@ const BATCH_SIZE: u32 = 500;
 
 #[derive(Debug, Args)]
 pub(in crate::command) struct Withdraw {
-    /// The id of the key. It must not be the one that writes.
+    /// Id of the key. It must not be the one that writes.
     #[arg(value_name = "ID")]
     id: String,
 
-    /// Passwords of users, also of disabled ones: such a user cannot log in until `user password` sets a new one.
+    /// Withdraw passwords of users, also of disabled ones: such a user cannot log in until `user password` sets a new one.
     #[arg(long)]
     passwords: bool,
 
-    /// Pass codes of tokens, with their one-time passwords: such a token needs ResetPassCode.
+    /// Withdraw pass codes of tokens, with their one-time passwords: such a token needs ResetPassCode.
     #[arg(long)]
     pass_codes: bool,
 
-    /// API keys: they are revoked.
+    /// Revoke API keys.
     #[arg(long)]
     api_keys: bool,
 
-    /// Only what was neither used nor changed for this number of days, as far as that is recorded: of users the last log-in and the
-    /// last change of the password, of tokens the last change, of API keys the last use.
+    /// Withdraw only secrets that were neither used nor changed for this number of days, as far as that is recorded: for users the last
+    /// log-in and the last change of the password, for tokens the last change, for API keys the last use.
     #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(0..=36_500))]
     unused_days: u32,
 
-    /// With --passwords: also those of users for whom neither a log-in nor a change is recorded. Older versions recorded neither.
+    /// With --passwords: include users for whom neither a log-in nor a change is recorded. Older versions recorded neither.
     #[arg(long, requires = "passwords")]
     undated: bool,
 }
@@ -71,7 +71,7 @@ pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Res
 }
 
 /// Withdraws passwords and API keys in one transaction, so that an organisation cannot lose its last administrator by both together.
-/// Returns what is withdrawn, in words.
+/// Returns a description of the withdrawn secrets.
 async fn withdraw_credentials(
     context: &Context,
     withdraw: &Withdraw,
