@@ -1,4 +1,4 @@
-//! Are certificates good, and for how long?
+//! Checks whether certificates are valid, and for how long.
 
 use std::path::Path;
 
@@ -13,9 +13,9 @@ use crate::config::Settings;
 
 const CHECK: &str = "certificates";
 
-/// From then on somebody should do something, unless the certificate lives shortly anyway.
+/// Remaining validity below which a certificate is reported, unless its whole validity is short.
 const RENEWAL_WARNING: TimeDelta = TimeDelta::days(14);
-/// A certificate that lives shortly is renewed in its last third, at the latest.
+/// A certificate with a short validity is reported in its last third.
 const RENEWAL_FRACTION: i32 = 3;
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
@@ -31,7 +31,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
                 valid &= check_validity(&format!("{section}.{name}"), file, now, report);
             }
         }
-        // What is out of date, or cannot be read, was said.
+        // Expired and unreadable files were reported above.
         if valid && let Err(error) = tls::check(tls, section) {
             let cure =
                 "give a certificate with its chain and the key that belongs to it, in PEM; `serve` refuses these";
@@ -47,7 +47,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// Reports how long the certificates of a file are good: the one that ends first counts. `false`: not now.
+/// Reports the validity of the certificates of a file. The one that expires first counts. Returns whether it is valid now.
 fn check_validity(setting: &str, file: &Path, now: Timestamp, report: &mut Report) -> bool {
     const RENEW: &str = "renew it; the service reads the file again within a second, without a restart";
     let named = format!("{setting} ({})", file.display());
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// What is said of a certificate on a day, in the year in which it expires on the first of March.
+    /// Returns the finding about a certificate on a day. The certificate expires on 1 March 2030.
     fn said(from: (i32, u8, u8), on: &str) -> String {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
         params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);

@@ -1,4 +1,4 @@
-//! Does the clock of this machine agree with others? Codes, sessions and locks live by it.
+//! Compares the clock of this machine with that of the database. Codes, sessions and locks depend on both.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -16,16 +16,16 @@ use crate::config::Settings;
 
 const CHECK: &str = "clock";
 
-/// Codes live for so much longer or shorter, at most, than they should.
+/// Difference above which there is a warning. The lifetime of codes is wrong by at most this.
 const WARNING_DIFFERENCE: TimeDelta = TimeDelta::seconds(1);
-/// A good part of the life of a one-time password.
+/// Difference above which there is a problem: a considerable part of the lifetime of a one-time password.
 const MAX_DIFFERENCE: TimeDelta = TimeDelta::seconds(10);
 
 pub(super) async fn check(database: &Database, settings: &Settings, report: &mut Report) {
     let before = SystemClock.now();
     match database.clock().await {
         Ok(Some(there)) => {
-            // It was read at some time between the question and the answer.
+            // The clock was read between these two moments.
             let after = SystemClock.now();
             report_difference(difference(before, there, after), report);
         }
@@ -36,7 +36,7 @@ pub(super) async fn check(database: &Database, settings: &Settings, report: &mut
     }
 }
 
-/// How far another clock is away from ours, at least, if it was read between two moments of ours.
+/// Returns the minimum difference to another clock, which was read between two moments of ours.
 fn difference(before: Timestamp, there: Timestamp, after: Timestamp) -> TimeDelta {
     if there < before {
         before - there
@@ -60,7 +60,7 @@ fn report_difference(difference: TimeDelta, report: &mut Report) {
     }
 }
 
-/// A file has no clock. But it was not written to in the future.
+/// Checks the last write of a SQLite file, which has no clock: it is not in the future.
 fn check_last_write(settings: &Settings, report: &mut Report) {
     let Ok(file) = sqlite_file(&settings.database.options()) else { return };
     let mut log = file.as_os_str().to_owned();

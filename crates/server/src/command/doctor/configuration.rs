@@ -1,4 +1,4 @@
-//! Is what was configured what anybody should want?
+//! Checks the configuration for values that are allowed and not recommended.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -44,7 +44,7 @@ pub(super) fn check(loaded: &LoadedSettings, report: &mut Report) {
     }
 }
 
-/// A file with secrets is for its owner. One that holds none may be read by anybody.
+/// Reports a configuration file with secrets that other users can read.
 fn secrets(loaded: &LoadedSettings, report: &mut Report) {
     let mut found: Vec<(&Path, &str)> = Vec::new();
     for (key, origin) in loaded.origins() {

@@ -1,4 +1,4 @@
-//! Is the database one on which nothing is lost, and of this version?
+//! Checks whether the database is durable, undamaged and of this version.
 
 use access_tokens_domain::store::StoreError;
 use access_tokens_storage::{Database, Setting, Verdict};
@@ -10,7 +10,7 @@ use crate::config::Settings;
 const CHECK: &str = "database";
 const SCHEMA: &str = "schema";
 
-/// Answers whether what is in it can be read: not before its schema is current.
+/// Returns whether the content can be read, which requires a current schema.
 pub(super) async fn check(database: &Database, settings: &Settings, deep: bool, report: &mut Report) -> bool {
     match database.settings().await {
         Ok(found) => found.iter().for_each(|setting| report_setting(setting, database.is_sqlite(), report)),
@@ -36,19 +36,19 @@ pub(super) async fn check(database: &Database, settings: &Settings, deep: bool, 
     true
 }
 
-/// Reports that something of the database cannot be read.
+/// Reports that a part of the database cannot be read.
 pub(super) fn report_unreadable(check: &'static str, what: &str, error: StoreError, report: &mut Report) {
     let error = error_text(error);
     let cure = cure_of(&error, report.deep);
     report.problem(check, format!("{what}: {error}"), cure);
 }
 
-/// What went wrong, with its causes. Only operators run commands, so that the text of the driver may be shown.
+/// Returns an error with its causes. Only operators run commands, so that the text of the driver may be shown.
 pub(super) fn error_text(error: StoreError) -> String {
     with_causes(&error.into())
 }
 
-/// The cure where something of the database cannot be read. `deep`: is all of a SQLite file read anyway?
+/// Returns the cure for a database that cannot be read. `deep`: the command reads all of a SQLite file already.
 pub(super) fn cure_of(error: &str, deep: bool) -> &'static str {
     if is_damage_message(error) {
         RESTORE_DATABASE
@@ -64,7 +64,7 @@ pub(super) fn cure_of(error: &str, deep: bool) -> &'static str {
     }
 }
 
-/// The cure of a schema that was changed by others.
+/// Returns the cure for a schema that others changed.
 const fn schema_cure(sqlite: bool) -> &'static str {
     if sqlite {
         "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore --replace` a backup; then find out how it got \
@@ -86,7 +86,7 @@ fn report_setting(setting: &Setting, sqlite: bool, report: &mut Report) {
         )
     } else {
         match *name {
-            // Settings of the whole server.
+            // These are settings of the whole server.
             "fsync" | "full_page_writes" => format!(
                 "as a superuser, in psql: `ALTER SYSTEM SET {name} = {needed}; SELECT pg_reload_conf();`, and start the server \
                  without `-c {name}=...`"
@@ -97,7 +97,7 @@ fn report_setting(setting: &Setting, sqlite: bool, report: &mut Report) {
                     .to_owned()
             }
             "in_hot_standby" => "name the primary in database.url".to_owned(),
-            // Each connection sets them itself.
+            // Each connection sets these itself.
             "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" => {
                 "name PostgreSQL itself in database.url, or let the pooler pool by session (pgbouncer: pool_mode = session)"
                     .to_owned()
@@ -112,7 +112,7 @@ fn report_setting(setting: &Setting, sqlite: bool, report: &mut Report) {
     }
 }
 
-/// Answers whether it is current.
+/// Reports on the schema, and returns whether it is current.
 async fn schema(database: &Database, settings: &Settings, report: &mut Report) -> bool {
     let schema = match database.schema().await {
         Ok(schema) => schema,
@@ -137,7 +137,7 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
     let pending = schema.pending.join(", ");
     let hidden = database.rights().await.is_ok_and(|rights| rights.is_some_and(|rights| rights.hide_the_schema()));
     if hidden {
-        // The rights that the role lacks have a finding of their own, with the cure.
+        // The missing rights are a separate finding, with the cure.
         report.problem(
             SCHEMA,
             "which steps were applied cannot be read: this role lacks rights",

@@ -1,4 +1,4 @@
-//! May others read what only the service should?
+//! Checks that other users cannot read the files of the service.
 
 use std::fs::Metadata;
 use std::os::unix::fs::PermissionsExt;
@@ -12,15 +12,15 @@ use crate::config::Settings;
 
 const CHECK: &str = "files";
 
-/// Whoever is in the group, and everybody else.
+/// Mode bits of the group and of other users.
 const GROUP_AND_OTHERS: u32 = 0o077;
-/// Everybody else.
+/// Mode bits of other users.
 const OTHERS: u32 = 0o007;
-/// Others may exchange files in such a directory; unless it is sticky.
+/// Mode bit of a directory in which other users may exchange files, unless it is sticky.
 const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
-/// The files of SQLite, by what their names have behind that of the database.
+/// Suffixes of the files of a SQLite database.
 const SQLITE_SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
@@ -43,11 +43,11 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
         }
         check_directory(&file, report);
     }
-    // The key ring itself is checked where it is read.
+    // The mode of the key ring is checked when it is read.
     if settings.keys.ring.expose().is_empty() {
         check_directory(&settings.keys.file, report);
     }
-    // The group may: that is how certificates are handed out to several services, and by Kubernetes.
+    // The group may read private keys: Kubernetes and several services share certificates in this way.
     for key in tls_keys(settings) {
         look(&key, OTHERS, "the private key", "640", report);
     }
@@ -56,7 +56,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// Reports whether other users than that of the service may read the file, or write to it.
+/// Returns whether other users may read or write a file.
 pub(super) fn others_may_read(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| mode_open_to_others(&metadata).is_some())
 }

@@ -1,4 +1,4 @@
-//! How long does a pass code take to hash here?
+//! Measures the time to hash a pass code.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use super::report::Report;
 
 const CHECK: &str = "hashing";
 
-/// The middle one of so many counts.
+/// Number of measurements. The median counts.
 const MEASUREMENTS: usize = 5;
-/// Then nobody waits for it in vain: 64 may be in the line, and callers have a few seconds.
+/// Limits on the time of a hash. Up to 64 hashes may wait, and callers have a timeout of a few seconds.
 const SLOW_HASH_TIME: Duration = Duration::from_millis(100);
 const MAX_HASH_TIME: Duration = Duration::from_secs(1);
 
@@ -29,7 +29,7 @@ pub(super) async fn check(report: &mut Report) {
     }
 }
 
-/// How long one hash takes, under keys that exist for this alone, and what it costs, in the words of the hash itself.
+/// Returns the median time of a hash, and its parameters. The keys are generated for the measurement only.
 async fn measure() -> Result<(Duration, String)> {
     let ring = KeyRing::generate(&SystemRandom)?;
     let ring = KeyRing::parse(&ring).map_err(access_tokens_domain::Error::internal)?;
@@ -45,7 +45,7 @@ async fn measure() -> Result<(Duration, String)> {
     Ok((times[MEASUREMENTS / 2], cost))
 }
 
-/// `m=19456,t=2,p=1` of `$argon2id$v=19$m=19456,t=2,p=1,keyid=...$...`: without what comes from a key.
+/// Returns the parameters of a hash without the key id: `m=19456,t=2,p=1` for `$argon2id$v=19$m=19456,t=2,p=1,keyid=...$...`.
 fn cost_of(hash: &str) -> String {
     let parameters = hash.split('$').find(|part| part.starts_with("m=")).unwrap_or_default();
     let cost: Vec<_> = parameters.split(',').filter(|one| !one.starts_with("keyid=")).collect();

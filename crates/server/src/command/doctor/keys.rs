@@ -1,4 +1,4 @@
-//! Are the keys there, and are they those that the database was written with?
+//! Checks whether the keys exist, and are those that the database was written with.
 
 use std::io::ErrorKind;
 
@@ -16,22 +16,22 @@ use crate::key_fit::{KeyRingFit, describe_by_key};
 
 const CHECK: &str = "keys";
 
-/// Number of verification codes that are opened: wrong keys show at the first.
+/// Maximum number of verification codes that are opened. A wrong key shows at the first code.
 const MAX_OPENED_CODES: u64 = 1_000;
 
 const ADD_KEYS_AGAIN: &str = "put the keys that the database was written with back into the ring, behind those that are there, from \
                         the newest copy of its key file";
 
-/// What there is of keys.
+/// The key ring, as far as it can be read.
 pub(super) enum RingState {
     Good(KeyRing),
-    /// There is no key file: what that means depends on what the database holds.
+    /// The key file does not exist. The content of the database decides whether that is a problem.
     Missing(String),
-    /// There are none yet, or they are not good, which was reported.
+    /// There are no keys yet, or they are invalid, which was reported.
     None,
 }
 
-/// Reads the ring.
+/// Reads the key ring and reports on it.
 pub(super) fn read_ring(settings: &Settings, report: &mut Report) -> RingState {
     let (file, text) = (&settings.keys.file, settings.keys.ring.expose());
     let from_file = text.is_empty();
@@ -74,7 +74,7 @@ pub(super) fn read_ring(settings: &Settings, report: &mut Report) -> RingState {
     RingState::None
 }
 
-/// Reports a key file that is missing, with what the database needs of it as far as that can be read.
+/// Reports a missing key file, with the values in the database that need it.
 pub(super) async fn check_missing(database: Option<&Database>, message: String, report: &mut Report) {
     let needed = match database {
         Some(database) => needed_keys(database).await,
@@ -93,7 +93,7 @@ pub(super) async fn check_missing(database: Option<&Database>, message: String, 
     }
 }
 
-/// Whether it opens what is stored.
+/// Checks whether the ring opens the stored values.
 pub(super) async fn check(database: &Database, ring: &KeyRing, report: &mut Report) {
     let fit = match database.key_use(SystemClock.now()).await {
         Ok(uses) => KeyRingFit::of(database, ring, &uses, Some(MAX_OPENED_CODES)).await,

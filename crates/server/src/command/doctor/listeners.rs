@@ -1,4 +1,4 @@
-//! Checks whether the ports can be listened on, or this service listens there already.
+//! Checks whether the ports are free, or this service listens on them.
 
 use std::io::ErrorKind;
 
@@ -23,7 +23,7 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
         match TcpListener::bind(address).await {
             Ok(_) => free.push(address.to_string()),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                // Where this service answers on the port of gRPC, the others are its own.
+                // If this service answers on the gRPC port, the other ports are its own too.
                 served = served || (*name == "grpc.listen" && healthcheck::is_alive(settings).await);
                 if !served {
                     let message = format!("another program listens on {address} ({name})");

@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong with an installation, or soon will be, and what cures it. It looks, and changes nothing.
+//! `doctor`: reports current and expected problems of an installation, and their cures. It changes nothing.
 
 mod certificates;
 mod clock;
@@ -28,13 +28,13 @@ use crate::config::{ConfigError, LoadedSettings, Settings};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Answer as one JSON object: {"status": "well" | "warnings" | "problems", "version": ..., "findings": [{"check",
-    /// "level": "ok" | "warning" | "problem", "message", "cure"}]}.
+    /// Print one JSON object: {"status": "well" | "warnings" | "problems", "version": ..., "findings": [{"check", "level": "ok" | "warning"
+    /// | "problem", "message", "cure"}]}.
     #[arg(long)]
     json: bool,
 
-    /// Read all of a SQLite file as well, and say what does not fit together; and count old codes and names without a limit of time. It
-    /// takes as long as reading them does.
+    /// Also read all of a SQLite file and report damage; and count old codes and names without a time limit. It takes as long as reading
+    /// the database.
     #[arg(long)]
     deep: bool,
 }
@@ -71,7 +71,7 @@ pub(super) async fn run(loaded: &LoadedSettings, arguments: &Arguments) -> anyho
     report.print(arguments.json)
 }
 
-/// The report on a configuration that cannot be used: nothing else can be looked at.
+/// Reports an invalid configuration. Nothing else can be checked then.
 pub(super) fn refused(error: &ConfigError, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     for problem in error.problems() {
@@ -81,7 +81,7 @@ pub(super) fn refused(error: &ConfigError, arguments: &Arguments) -> anyhow::Res
     report.print(arguments.json)
 }
 
-/// Few connections, none of which can write.
+/// Opens the database with few connections, for reading only.
 async fn open_database(settings: &Settings, report: &mut Report) -> Option<Database> {
     const CHECK: &str = "database";
     let options = DatabaseOptions { postgres_connections: 2, sqlite_readers: 1, ..settings.database.options() };
@@ -118,7 +118,7 @@ async fn open_database(settings: &Settings, report: &mut Report) -> Option<Datab
     }
 }
 
-/// Reports a database that cannot be opened, with the one cure of its cause.
+/// Reports a database that cannot be opened, with the cure of the cause.
 fn report_unopened(error: &SetupError, settings: &Settings, report: &mut Report) {
     let (message, cure) = error.parts();
     let cure = cure.unwrap_or_else(|| {

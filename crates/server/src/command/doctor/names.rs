@@ -1,4 +1,4 @@
-//! Counts codes and names from before texts were normalised, which are found by their own text only.
+//! Counts codes and names from before texts were normalised. They are found only by exactly their own text.
 
 use std::time::Duration;
 

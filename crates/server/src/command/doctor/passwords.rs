@@ -1,4 +1,4 @@
-//! Checks the passwords of users: how many hashes are of another form than the current one.
+//! Counts the passwords of users whose hash does not have the current form.
 
 use access_tokens_domain::store::LoginStore;
 use access_tokens_secrets::current_form;

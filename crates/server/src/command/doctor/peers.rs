@@ -1,4 +1,4 @@
-//! Can the webhook and the collector be reached from here? Nothing is sent to them.
+//! Checks whether the webhook and the collector can be reached. Nothing is sent to them.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::report::Report;
 use crate::config::Settings;
 
-/// Maximum time of a connection.
+/// Maximum time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn check(settings: &Settings, report: &mut Report) {

@@ -1,4 +1,4 @@
-//! Does a stored policy make secrets easier to guess than the operator allows?
+//! Checks whether stored policies make secrets easier to guess than the operator allows.
 
 use access_tokens_domain::service::PolicyBudget;
 use access_tokens_domain::store::{AccountStore, Store, StoreResult};
@@ -25,17 +25,17 @@ pub(super) async fn check(database: &Database, limit: f64, report: &mut Report) 
     }
 }
 
-/// What the policies say.
+/// Summary of all policies.
 #[derive(Default)]
 struct Summary {
     policies: usize,
-    /// The worst chance.
+    /// The highest probability.
     worst: f64,
-    /// Policies that do not refuse common pass codes.
+    /// Number of policies that do not refuse common pass codes.
     unbounded: usize,
 }
 
-/// Looks at every policy. Those over the limit, and what is stored below one, are told one by one.
+/// Checks every policy. Policies above the limit, and secrets below their policy, are reported one by one.
 async fn check_policies(database: &Database, limit: f64, report: &mut Report) -> StoreResult<Summary> {
     let mut bounds = Summary::default();
     for organisation in database.organisations().await? {

@@ -1,4 +1,4 @@
-//! What was found, for people and for scripts.
+//! The findings, for people and for scripts.
 
 use std::process::ExitCode;
 
@@ -7,22 +7,22 @@ use serde::Serialize;
 
 use crate::command::output::print;
 
-/// The exit code where there are warnings, and no problems.
+/// Exit code if there are warnings, and no problems.
 const EXIT_WARNINGS: u8 = 3;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Level {
-    /// As it should be.
+    /// No action is needed.
     Ok,
-    /// It works, and should be better.
+    /// It works, and should be improved.
     Warning,
     /// It does not work, or is not safe.
     Problem,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     check: &'static str,
@@ -32,15 +32,15 @@ struct Finding {
     cure: Option<String>,
 }
 
-/// Everything that was looked at, in its order.
+/// The findings, in the order of the checks.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     findings: Vec<Finding>,
-    /// Is all of a SQLite file read?
+    /// Whether all of a SQLite file is read.
     pub(super) deep: bool,
 }
 
-/// The same for scripts.
+/// The report as JSON.
 #[derive(Serialize)]
 struct JsonReport<'a> {
     status: &'static str,
@@ -49,27 +49,27 @@ struct JsonReport<'a> {
 }
 
 impl Report {
-    /// Nothing was looked at yet.
+    /// Returns a report without findings.
     pub(super) fn new(deep: bool) -> Self {
         Self { findings: Vec::new(), deep }
     }
 
-    /// It is as it should be.
+    /// Adds a finding that needs no action.
     pub(super) fn ok(&mut self, check: &'static str, message: impl Into<String>) {
         self.findings.push(Finding { check, level: Level::Ok, message: message.into(), cure: None });
     }
 
-    /// It works, and should be better.
+    /// Adds a warning with its cure.
     pub(super) fn warning(&mut self, check: &'static str, message: impl Into<String>, cure: impl Into<String>) {
         self.findings.push(Finding { check, level: Level::Warning, message: message.into(), cure: Some(cure.into()) });
     }
 
-    /// It does not work, or is not safe.
+    /// Adds a problem with its cure.
     pub(super) fn problem(&mut self, check: &'static str, message: impl Into<String>, cure: impl Into<String>) {
         self.findings.push(Finding { check, level: Level::Problem, message: message.into(), cure: Some(cure.into()) });
     }
 
-    /// Tells it on standard output, and answers what the process answers.
+    /// Prints the report, and returns the exit code.
     pub(super) fn print(&self, json: bool) -> anyhow::Result<ExitCode> {
         if json {
             let (status, version) = (self.status(), env!("CARGO_PKG_VERSION"));

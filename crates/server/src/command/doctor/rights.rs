@@ -1,4 +1,4 @@
-//! Checks which roles of PostgreSQL could act in the place of the service, and whether its own role has the rights that it needs.
+//! Checks which roles of PostgreSQL could act as the service, and whether its own role has all rights that it needs.
 
 use access_tokens_storage::{Database, cure};
 
@@ -7,7 +7,7 @@ use super::report::Report;
 
 const CHECK: &str = "roles";
 
-/// Where the roles and their grants are described.
+/// The documentation of the roles and their rights.
 const MANUAL: &str = "\"PostgreSQL roles\" in docs/operations.md has the statements";
 
 pub(super) async fn check(database: &Database, report: &mut Report) {

@@ -1,4 +1,4 @@
-//! Can the database be written where it is, and is there room for it?
+//! Checks whether the database can be written, and whether there is room for it.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::config::Settings;
 
 const CHECK: &str = "space";
 
-/// Room that the log beside a SQLite file takes at most, in bytes. With less, writes fail soon.
+/// Maximum size of the log beside a SQLite file, in bytes. With less free space, writes soon fail.
 const MIN_FREE_BYTES: u64 = 64 * 1_024 * 1_024;
 
-/// A SQLite file, its directory, and the disk that they are on.
+/// Checks a SQLite file, its directory, and the free space of the disk.
 pub(super) fn check_file(settings: &Settings, report: &mut Report) {
     let Some(file) = settings.database.sqlite_file() else { return };
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -60,7 +60,7 @@ pub(super) fn check_file(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// The connections of PostgreSQL: those that it gives, and those that the replicas of the service take.
+/// Compares the connections that PostgreSQL allows with those that the replicas of the service use.
 pub(super) async fn check_connections(database: &Database, settings: &Settings, report: &mut Report) {
     const CHECK: &str = "connections";
     let room = match database.connection_capacity().await {

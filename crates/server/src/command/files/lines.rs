@@ -5,15 +5,15 @@ use std::io::{self, BufRead};
 
 use super::rows::MAX_ROW_BYTES;
 
-/// A line without what ends it.
+/// A line without its line end.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::command) struct Line {
-    /// Counted from one.
+    /// The number, counted from one.
     pub(in crate::command) number: usize,
     pub(in crate::command) text: Result<String, Unreadable>,
 }
 
-/// Why a line is not read.
+/// The reason why a line is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::command) enum Unreadable {
     /// It is longer than [`MAX_ROW_BYTES`].
@@ -27,12 +27,12 @@ pub(in crate::command) struct TextLines<R> {
     reader: R,
     /// Number of the last line that was read.
     number: usize,
-    /// Whether that line ended with CR: an LF after it belongs to it.
+    /// Whether that line ended with CR. An LF after it belongs to the same line end.
     after_return: bool,
 }
 
 impl<R: BufRead> TextLines<R> {
-    /// Reads the lines of a text. `before` is the number of lines that were read already.
+    /// Reads the lines of a text. `before` is the number of lines before it.
     pub(in crate::command) fn new(reader: R, before: usize) -> Self {
         Self { reader, number: before, after_return: false }
     }

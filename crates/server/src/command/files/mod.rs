@@ -1,5 +1,5 @@
-//! Files that commands read: their text, and its rows and lines. `import` and `convert-hashes` share this code, so that both read the
-//! same forms of files.
+//! Input files of commands: their text, rows and lines. `import` and `convert-hashes` share this code, so that both read the same forms of
+//! files.
 
 mod lines;
 mod rows;

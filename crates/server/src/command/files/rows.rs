@@ -1,4 +1,4 @@
-//! Rows of a CSV file, one after the other, with the line on which each begins.
+//! Rows of a CSV file, each with the line on which it begins.
 //!
 //! The memory is bounded: a row has at most [`MAX_ROW_BYTES`] and [`MAX_CELLS`]. The rest of a larger row is skipped.
 
@@ -12,17 +12,17 @@ pub(in crate::command) const MAX_ROW_BYTES: usize = MAX_RECORD_BYTES;
 /// Maximum number of cells of a row.
 pub(in crate::command) const MAX_CELLS: usize = 4_096;
 
-/// A row: where it begins, its cells, and what is wrong with its quotes.
+/// A row: its line, its cells, and the first wrong quote.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::command) struct Row {
     /// The line on which it begins, counted from one.
     pub(in crate::command) line: usize,
     pub(in crate::command) cells: Result<Cells, TooLarge>,
-    /// With such a quote, the cells may have swallowed other rows.
+    /// With a wrong quote, the cells may contain text of other rows.
     pub(in crate::command) wrong_quote: Option<WrongQuote>,
 }
 
-/// Cells of a row as bytes, which need not be UTF-8.
+/// The cells of a row as bytes, which need not be UTF-8.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub(in crate::command) struct Cells {
     bytes: Vec<u8>,
@@ -34,12 +34,12 @@ impl Cells {
         self.ends.len()
     }
 
-    /// The cells as texts without outer blanks; `None` where one is not UTF-8.
+    /// Returns the cells as texts without outer blanks. None where one is not UTF-8.
     pub(in crate::command) fn trimmed(&self) -> Option<Vec<String>> {
         self.iter().map(|cell| Some(std::str::from_utf8(cell).ok()?.trim().to_owned())).collect()
     }
 
-    /// The size of all cells in bytes.
+    /// Returns the size of all cells in bytes.
     pub(in crate::command) fn bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -50,24 +50,24 @@ impl Cells {
     }
 }
 
-/// What a row has too much of.
+/// The limit that a row exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::command) enum TooLarge {
     Bytes,
     Cells,
 }
 
-/// The first quote of a row that is not one of RFC 4180.
+/// The first quote of a row that RFC 4180 does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::command) enum WrongQuote {
     /// The file ends inside of the quoted cell that begins on this line.
     NotClosed { opened: usize },
-    /// On this line, text stands between a closing quote and the next delimiter. The quoted cell begins on the line `opened`.
+    /// On `line`, text follows a closing quote before the next delimiter. The quoted cell begins on the line `opened`.
     TextAfter { line: usize, opened: usize },
 }
 
-/// Reads rows. Quotes are those of RFC 4180: a quoted cell may hold delimiters, line breaks and doubled quotes. Lines end with CRLF,
-/// LF or CR.
+/// Reads rows with the quotes of RFC 4180: a quoted cell may contain delimiters, line breaks and doubled quotes. Lines end with CRLF, LF or
+/// CR.
 pub(in crate::command) struct Reader<R> {
     input: R,
     parser: csv_core::Reader,
@@ -78,7 +78,7 @@ pub(in crate::command) struct Reader<R> {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// A reader of rows, after lines that were read already.
+    /// Creates a reader of rows. `lines` counts the lines before them.
     pub(in crate::command) fn new(input: R, delimiter: u8, lines: Lines) -> Self {
         Self {
             input,
@@ -90,12 +90,12 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// A reader of the rows of one line.
+    /// Creates a reader of the rows in one line.
     pub(in crate::command) fn of_line(line: R, delimiter: u8) -> Self {
         Self::new(line, delimiter, Lines::after(0))
     }
 
-    /// The next row that is not an empty line; `None` at the end.
+    /// Returns the next row that is not an empty line. None at the end.
     pub(in crate::command) fn next(&mut self) -> io::Result<Option<Row>> {
         if !self.skip_line_breaks()? {
             return Ok(None);
@@ -117,7 +117,7 @@ impl<R: BufRead> Reader<R> {
             match result {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => {
-                    // The rest is read into the same room and forgotten.
+                    // The rest of the row overwrites the buffer.
                     too_large.get_or_insert(TooLarge::Bytes);
                     (bytes, ends) = (0, 0);
                 }
@@ -135,7 +135,7 @@ impl<R: BufRead> Reader<R> {
         Ok(Some(Row { line, cells, wrong_quote: quotes.finish() }))
     }
 
-    /// Returns whether something follows.
+    /// Skips empty lines. Returns whether a row follows.
     fn skip_line_breaks(&mut self) -> io::Result<bool> {
         loop {
             let input = self.input.fill_buf()?;
@@ -153,7 +153,7 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-/// Follows the quotes of one row beside the parser, which takes wrong ones as they come.
+/// Checks the quotes of a row. The parser itself accepts wrong quotes.
 struct Quotes {
     delimiter: u8,
     at: QuoteState,
@@ -162,16 +162,16 @@ struct Quotes {
     wrong: Option<WrongQuote>,
 }
 
-/// Where in a row a byte stands.
+/// The position of a byte relative to quotes.
 #[derive(Clone, Copy)]
 enum QuoteState {
-    /// At the begin of a cell.
+    /// At the beginning of a cell.
     Begin,
-    /// In a cell without quotes, in which a quote is text.
+    /// In a cell without quotes, where a quote is text.
     Plain,
     /// Inside of quotes.
     Quoted,
-    /// After a quote inside of quotes: it is the closing one, or the first of two.
+    /// After a quote inside of quotes: a closing quote, or the first of two.
     Quote,
 }
 
@@ -198,26 +198,26 @@ impl Quotes {
         };
     }
 
-    /// What is wrong with the quotes of the row, at its end.
+    /// Returns the first wrong quote, at the end of the row.
     fn finish(self) -> Option<WrongQuote> {
         let not_closed = matches!(self.at, QuoteState::Quoted).then_some(WrongQuote::NotClosed { opened: self.opened });
         self.wrong.or(not_closed)
     }
 }
 
-/// Counts lines that end with CRLF, LF or CR. The first is line one.
+/// Counts lines that end with CRLF, LF or CR, from line one.
 pub(in crate::command) struct Lines {
     line: usize,
     after_return: bool,
 }
 
 impl Lines {
-    /// Counts on after lines that were read already.
+    /// Continues to count after `lines` lines.
     pub(in crate::command) fn after(lines: usize) -> Self {
         Self { line: lines + 1, after_return: false }
     }
 
-    /// Returns the number of the line at hand, counted from one.
+    /// Returns the number of the current line, counted from one.
     pub(in crate::command) fn line(&self) -> usize {
         self.line
     }
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     fn rows(text: &[u8], delimiter: u8) -> Vec<(usize, Vec<String>)> {
-        // Small buffers: a row never comes in one piece.
+        // With small buffers, no row is read in one piece.
         [1, 3, 8_192]
             .map(|size| read(BufReader::with_capacity(size, text), delimiter))
             .into_iter()
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(rows(b"a\"b,=\"0042\"\n", b','), [row(1, &["a\"b", "=\"0042\""])]);
     }
 
-    /// The first line of each row, and what is wrong with its quotes.
+    /// Returns the first line of each row, with its wrong quote.
     fn wrong_quotes(text: &[u8]) -> Vec<(usize, Option<WrongQuote>)> {
         let read = |size| {
             let mut reader = Reader::new(BufReader::with_capacity(size, text), b',', Lines::after(0));
@@ -316,7 +316,7 @@ mod tests {
             ("1,\"6\\\" pipe\"\n2,b\n", &[(1, text_after(1, 1)), (2, None)]),
             ("\"q\"tail\r\n2,b", &[(1, text_after(1, 1)), (2, None)]),
             ("1,\"a\" ,b\n", &[(1, text_after(1, 1))]),
-            // A quote that is missing pairs with a later one.
+            // A missing quote pairs with a later one.
             ("1,\"a\n2,b\n3,\"c\"\n4,d\n", &[(1, text_after(3, 1)), (4, None)]),
             ("1,\"a\"b,\"c", &[(1, text_after(1, 1))]),
         ] {
@@ -354,7 +354,7 @@ mod tests {
         let found: Vec<_> =
             rows.iter().map(|row| (row.line, row.cells.as_ref().map(Cells::len).map_err(|what| *what))).collect();
         assert_eq!(found, [(1, Ok(2)), (2, Err(TooLarge::Bytes)), (3, Ok(2)), (4, Err(TooLarge::Cells)), (5, Ok(2))]);
-        // A quote that is not closed takes all that follows, but no memory.
+        // A quote that is not closed extends to the end of the file, in bounded memory.
         let open = format!("a\n\"{}", "y\n".repeat(MAX_ROW_BYTES));
         let mut reader = Reader::new(open.as_bytes(), b',', Lines::after(0));
         reader.next().expect("memory can be read").expect("a header");

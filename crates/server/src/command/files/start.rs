@@ -1,4 +1,4 @@
-//! The begin of a text with rows: the line that states the delimiter, lines before the header, and the first row.
+//! The beginning of a text with rows: the line that states the delimiter, the lines before the header, and the first row.
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
 
@@ -7,24 +7,24 @@ use anyhow::bail;
 use super::lines::TextLines;
 use super::rows::{Lines, MAX_ROW_BYTES, Reader};
 
-/// Delimiters that are recognised, the first of those that are found as often.
+/// Delimiters that are detected. Of equally frequent ones, the first counts.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// What was read of a text to recognise the delimiter of its rows.
+/// The beginning of a text, which was read to detect the delimiter.
 pub(in crate::command) struct Start {
-    /// Empty lines, and the first row up to the end of its line.
+    /// Empty lines, and the first line of the first row.
     bytes: Vec<u8>,
-    /// Where in these the first row begins.
+    /// Position of the first row in these bytes.
     first: usize,
     pub(in crate::command) delimiter: u8,
-    /// Lines before the first row that are no rows, such as a title.
+    /// Lines before the first row, such as a title.
     pub(in crate::command) skipped: Vec<String>,
     lines: Lines,
 }
 
 impl Start {
-    /// Reads up to the end of the line with which the first row begins. `delimiter` wins over what the text says. `skip` is the number
-    /// of lines before the first row, without empty ones and the line that states the delimiter.
+    /// Reads up to the end of the first line of the first row. `delimiter` overrides the text. `skip` is the number of lines before the
+    /// first row, without empty lines and the line that states the delimiter.
     pub(in crate::command) fn read(
         input: &mut impl BufRead,
         skipped_lines: usize,
@@ -34,7 +34,7 @@ impl Start {
         let mut lines = Lines::after(skipped_lines);
         let mut delimiter = delimiter;
         let (mut bytes, mut first) = first_line(input)?;
-        // A spreadsheet writes this line, and shows no row of it.
+        // Spreadsheets write this line, and do not show it as a row.
         if let Some(stated) = stated_delimiter(&bytes[first..])? {
             delimiter = delimiter.or(Some(stated));
             lines.pass(&bytes);
@@ -53,30 +53,30 @@ impl Start {
         Ok(Self { bytes, first, delimiter, skipped, lines })
     }
 
-    /// Returns the line with which the first row begins.
+    /// Returns the first line of the first row.
     pub(in crate::command) fn first_line(&self) -> &[u8] {
         &self.bytes[self.first..]
     }
 
-    /// Returns a reader of all rows. `input` is what follows.
+    /// Returns a reader of all rows. `input` has the rest of the text.
     pub(in crate::command) fn rows<R: BufRead>(self, input: R) -> Reader<Chain<Cursor<Vec<u8>>, R>> {
         Reader::new(Cursor::new(self.bytes).chain(input), self.delimiter, self.lines)
     }
 
-    /// Returns a reader of all lines. `input` is what follows.
+    /// Returns a reader of all lines. `input` has the rest of the text.
     pub(in crate::command) fn lines<R: BufRead>(self, input: R) -> TextLines<Chain<Cursor<Vec<u8>>, R>> {
         let before = self.lines.line() - 1;
         TextLines::new(Cursor::new(self.bytes).chain(input), before)
     }
 }
 
-/// The cells of one line, without outer blanks. There are none in a line that is too long or not UTF-8.
+/// Returns the cells of a line, without outer blanks. Empty for a line that is too long or not UTF-8.
 pub(in crate::command) fn columns_of(line: &[u8], delimiter: u8) -> Vec<String> {
     let row = Reader::of_line(Cursor::new(line), delimiter).next().ok().flatten();
     row.and_then(|row| row.cells.ok()?.trimmed()).unwrap_or_default()
 }
 
-/// The bytes up to the end of the first line that is not empty, and where that line begins: at most as many bytes as two rows have.
+/// Returns the bytes up to the end of the first line that is not empty, and the position of that line. Reads at most the size of two rows.
 fn first_line(input: &mut impl BufRead) -> io::Result<(Vec<u8>, usize)> {
     let (mut bytes, mut begin) = (Vec::new(), 0);
     loop {
@@ -89,7 +89,7 @@ fn first_line(input: &mut impl BufRead) -> io::Result<(Vec<u8>, usize)> {
     }
 }
 
-/// The next line with the first byte of what ends it: at most as many bytes as a row may have.
+/// Returns the next line with the first byte of its line end. Reads at most the size of a row.
 fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     while line.len() < MAX_ROW_BYTES {
@@ -108,7 +108,7 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The delimiter of a line `sep=;`.
+/// Returns the delimiter of a line `sep=;`.
 fn stated_delimiter(line: &[u8]) -> anyhow::Result<Option<u8>> {
     match line.strip_suffix(b"\n").or_else(|| line.strip_suffix(b"\r")).unwrap_or(line) {
         [s @ .., delimiter] if s.eq_ignore_ascii_case(b"sep=") => {
@@ -121,7 +121,7 @@ fn stated_delimiter(line: &[u8]) -> anyhow::Result<Option<u8>> {
     }
 }
 
-/// The delimiter that the line has most often outside of quotes.
+/// Returns the delimiter that is the most frequent in a line, outside of quotes.
 pub(in crate::command) fn detect_delimiter(line: &[u8]) -> u8 {
     let mut counts = [0_usize; DELIMITERS.len()];
     let mut quoted = false;

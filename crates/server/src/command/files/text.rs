@@ -1,4 +1,4 @@
-//! Files as texts: gzip, byte order marks, encodings, and whether they are JSON or rows.
+//! Files as texts: gzip, byte order marks, encodings, and the distinction of JSON and rows.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -10,12 +10,12 @@ use encoding_rs_io::DecodeReaderBytesBuilder;
 use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 
-/// Bytes by which gzip, a byte order mark or another kind of file is recognised.
+/// Number of bytes that identify gzip, a byte order mark, or another kind of file.
 const MAX_SIGNATURE_BYTES: usize = 8;
-/// Size of the buffer between the bytes and the text.
+/// Size of the buffers, in bytes.
 const BUFFER_BYTES: usize = 64 * 1_024;
 
-/// What kinds of files begin with, and what to do about each.
+/// First bytes of unsupported kinds of files, with the cure.
 const UNSUPPORTED_KINDS: [(&[u8], &str); 6] = [
     (b"PK\x03\x04", "is an .xlsx file or another archive: save it as CSV UTF-8"),
     (b"\xd0\xcf\x11\xe0", "is an .xls file: save it as CSV UTF-8"),
@@ -25,9 +25,9 @@ const UNSUPPORTED_KINDS: [(&[u8], &str); 6] = [
     (b"%PDF", "is a PDF file: save the table as CSV UTF-8"),
 ];
 
-/// An encoding by a name that the WHATWG standard gives it.
+/// Returns an encoding by a name of the WHATWG standard.
 pub(in crate::command) fn find_encoding(name: &str) -> Result<&'static Encoding, String> {
-    // Its decoder makes one character of every input, so that nothing would be read.
+    // The replacement encoding decodes every input to one character, so that nothing would be read.
     Encoding::for_label_no_replacement(name.as_bytes()).ok_or_else(|| {
         format!(
             "encoding = {name:?} is not known; examples are utf-8, utf-16le, windows-1252, windows-1253 and iso-8859-7"
@@ -35,26 +35,26 @@ pub(in crate::command) fn find_encoding(name: &str) -> Result<&'static Encoding,
     })
 }
 
-/// A file as a text.
+/// The text of a file.
 pub(in crate::command) struct Text {
     pub(in crate::command) reader: Box<dyn BufRead + Send>,
     /// The encoding of the file.
     pub(in crate::command) encoding: &'static Encoding,
     /// Whether the text was compressed.
     pub(in crate::command) is_compressed: bool,
-    /// Empty lines before the first character.
+    /// Number of empty lines before the first character.
     pub(in crate::command) skipped_lines: usize,
-    /// The first character that is no blank; `None`: the file says nothing.
+    /// The first character that is not a blank. None in an empty text.
     pub(in crate::command) first: Option<u8>,
 }
 
 impl Text {
-    /// The encoding that the text was decoded from, if it was not UTF-8.
+    /// Returns the encoding that the text was decoded from. None for UTF-8.
     pub(in crate::command) fn transcoded(&self) -> Option<&'static str> {
         (self.encoding != UTF_8).then(|| self.encoding.name())
     }
 
-    /// Whether the text is JSON: by its first character, else by the end of the name of its file.
+    /// Returns whether the text is JSON: by its first character, or else by the suffix of the file name.
     pub(in crate::command) fn is_json(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -63,7 +63,7 @@ impl Text {
     }
 }
 
-/// The name of a file for messages, and its size in bytes: 0 for one that is not a regular file, such as a pipe.
+/// Returns the name of a file for messages, and its size in bytes: 0 for a file that is not regular, such as a pipe.
 pub(in crate::command) fn name_and_size(path: &Path) -> anyhow::Result<(String, u64)> {
     let name = path.display().to_string();
     if path == Path::new("-") {
@@ -76,7 +76,7 @@ pub(in crate::command) fn name_and_size(path: &Path) -> anyhow::Result<(String, 
     Ok((name, if metadata.is_file() { metadata.len() } else { 0 }))
 }
 
-/// Opens a file; - is standard input. What is read of it moves the bar on. `encoding` is that of a file without a byte order mark.
+/// Opens a file; - is standard input. Reading it advances the bar. `encoding` is that of a file without a byte order mark.
 pub(in crate::command) fn open(
     path: &Path,
     bar: &ProgressBar,
@@ -88,14 +88,14 @@ pub(in crate::command) fn open(
     text(BufReader::with_capacity(BUFFER_BYTES, bar.wrap_read(File::open(path)?)), encoding)
 }
 
-/// The text of bytes.
+/// Returns the text of bytes.
 pub(in crate::command) fn text(
     bytes: impl BufRead + Send + 'static,
     encoding: Option<&'static Encoding>,
 ) -> anyhow::Result<Text> {
     let (mark, bytes) = peek(bytes)?;
     if mark.starts_with(b"\x1f\x8b") {
-        // Read as it is needed: the memory does not grow with what it is unpacked to.
+        // The text is unpacked while it is read, so that the memory is bounded.
         let unpacked = BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(bytes));
         let text = decoded(unpacked, encoding).context("gzip")?;
         return Ok(Text { is_compressed: true, ..text });
@@ -112,7 +112,7 @@ fn decoded(bytes: impl BufRead + Send + 'static, encoding: Option<&'static Encod
         Some((marked, length)) => (marked, length),
         None => (encoding.unwrap_or(UTF_8), 0),
     };
-    // The first bytes of a chain are those that were looked at.
+    // The signature is the first part of the chain, so that all its bytes are in the buffer.
     bytes.consume(mark_bytes);
     let reader: Box<dyn BufRead + Send> = if encoding == UTF_8 {
         Box::new(bytes)
@@ -126,17 +126,17 @@ fn decoded(bytes: impl BufRead + Send + 'static, encoding: Option<&'static Encod
     Ok(text)
 }
 
-/// A reader that begins with bytes that were looked at.
+/// A reader that begins with bytes that were peeked at.
 pub(in crate::command) type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
 
-/// The first [`MAX_SIGNATURE_BYTES`], and a reader that begins with them.
+/// Returns the first [`MAX_SIGNATURE_BYTES`], and a reader that begins with them.
 pub(in crate::command) fn peek<R: BufRead>(mut bytes: R) -> io::Result<(Vec<u8>, Peeked<R>)> {
     let mut mark = Vec::new();
     bytes.by_ref().take(MAX_SIGNATURE_BYTES as u64).read_to_end(&mut mark)?;
     Ok((mark.clone(), Cursor::new(mark).chain(bytes)))
 }
 
-/// Passes over empty lines, and returns the first character that is no blank. Blanks before it on its line stay.
+/// Skips empty lines, and returns the first character that is not a blank. Blanks before it on its line stay.
 fn skip_blanks(reader: &mut impl BufRead, lines: &mut usize) -> io::Result<Option<u8>> {
     loop {
         let buffer = reader.fill_buf()?;
@@ -144,7 +144,7 @@ fn skip_blanks(reader: &mut impl BufRead, lines: &mut usize) -> io::Result<Optio
             return Ok(None);
         }
         let first = buffer.iter().position(|byte| !byte.is_ascii_whitespace());
-        // Only whole lines that end with LF are passed over: a blank may be a delimiter.
+        // Only whole lines that end with LF are skipped, because a blank may be a delimiter.
         let end =
             buffer[..first.unwrap_or(buffer.len())].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let found = first.map(|first| buffer[first]);
@@ -199,7 +199,7 @@ mod tests {
                 assert_eq!((content.as_str(), text.encoding.name(), text.is_compressed), (expected, found, packed));
             }
         }
-        // Members of gzip one after the other are one text, as `cat a.gz b.gz` makes them.
+        // Several members of gzip are one text, such as the output of `cat a.gz b.gz`.
         let two = [gzip(b"{\"a\":1}\n"), gzip(b"{\"b\":2}\n")].concat();
         assert_eq!(read(&two, None).expect("a text").0, "{\"a\":1}\n{\"b\":2}\n");
     }

@@ -1,6 +1,6 @@
-//! A file that is a JSON array, or several of them: its elements one after the other, as if they were files of their own.
+//! Reads a file with one or several JSON arrays. Each element is treated as a file of its own.
 //!
-//! The file is read as it is needed. Only one element is in memory.
+//! Only one element is in memory at a time.
 
 use std::io::{self, BufRead};
 
@@ -15,7 +15,7 @@ pub(super) struct Elements<R> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Before an array, or between two of them.
+    /// Before an array, or between two arrays.
     Outside,
     /// After `[`.
     Begun,
@@ -23,17 +23,17 @@ enum State {
     Before,
     /// After an element.
     After,
-    /// After something that is wrong, or the end.
+    /// After an error, or at the end.
     Finished,
 }
 
 impl<R: BufRead> Elements<R> {
-    /// Elements of a text that begins on `line`.
+    /// Creates the elements of a text that begins on `line`.
     pub(super) fn new(reader: R, line: usize) -> Self {
         Self { reader, line, state: State::Outside }
     }
 
-    /// The next element; `None` at the end. What is no array ends the file with a piece that says so.
+    /// Returns the next element. None at the end. If the file is not an array, the last piece is the error.
     pub(super) fn next(&mut self) -> io::Result<Option<Piece>> {
         loop {
             let first = self.skip_blanks()?;
@@ -79,7 +79,7 @@ impl<R: BufRead> Elements<R> {
         }
     }
 
-    /// Reads up to the comma or bracket that ends the element.
+    /// Reads an element up to the comma or bracket after it.
     fn element(&mut self) -> io::Result<Piece> {
         let line = self.line;
         let mut nesting = Nesting::default();
@@ -106,7 +106,7 @@ impl<R: BufRead> Elements<R> {
     }
 }
 
-/// How deep a byte is in objects, arrays and strings.
+/// Nesting of a byte in objects, arrays and strings.
 #[derive(Default)]
 struct Nesting {
     depth: usize,
@@ -115,7 +115,7 @@ struct Nesting {
 }
 
 impl Nesting {
-    /// Whether the byte follows the element.
+    /// Returns whether the byte follows the element.
     fn ends(&mut self, byte: u8) -> bool {
         if self.in_string {
             self.in_string = byte != b'"' || self.after_backslash;
@@ -181,7 +181,7 @@ mod tests {
             ("[{},\n]", vec![good(1, "{}"), bad(2, "is not valid JSON")]),
             ("[,{}]", vec![bad(1, "is not valid JSON")]),
             ("[{\"a", vec![bad(1, "ends too early")]),
-            // What is wrong within an element is found when it is read.
+            // An error within an element is found when the element is parsed.
             ("[{\"a\" 1}, {}]", vec![good(1, "{\"a\" 1}"), good(1, "{}")]),
             ("[{} {}]", vec![good(1, "{} {}")]),
             ("[{}}, 1]", vec![good(1, "{}"), bad(1, "is not valid JSON")]),

@@ -1,15 +1,15 @@
-//! What the codes of a file show of a spreadsheet that saved it: zeros at the end of long numbers, and zeros that are missing at
-//! their begin. One code shows neither, so they are counted.
+//! Detects codes that a spreadsheet has damaged: zeros at the end of long numbers, and missing zeros at their beginning. A single code
+//! shows neither, so that the codes of a file are counted.
 
 use super::csv::may_have_lost_digits;
 
-/// Number of codes of a file from which on there is a warning.
+/// Minimum number of codes in a file for a warning.
 const MIN_CODES: u64 = 20;
-/// Lengths of codes that are counted apart, in digits. Shorter ones are often serial numbers.
+/// Lengths of codes that are counted separately, in digits. Shorter ones are often serial numbers.
 const LENGTHS: std::ops::RangeInclusive<usize> = 4..=31;
-/// Length from which on codes of digits are expected to be equally long.
+/// Minimum length at which codes of digits are expected to have equal lengths.
 const MIN_EXPECTED_LENGTH: usize = 8;
-/// Maximum number of zeros that a code may have lost.
+/// Maximum number of missing zeros.
 const MAX_LOST_ZEROS: usize = 4;
 
 /// Counts of the codes of one file.
@@ -33,7 +33,7 @@ impl Codes {
         }
     }
 
-    /// What is to be said about them.
+    /// Returns the warnings about the codes.
     pub(super) fn warnings(&self, file: &str) -> Vec<String> {
         let mut warnings = Vec::new();
         let (all, lost) = (self.all, self.with_lost_digits);
@@ -55,7 +55,7 @@ impl Codes {
         warnings
     }
 
-    /// The common length of the codes, and the number of those that are a little shorter, where leading zeros seem to be lost.
+    /// Returns the common length of the codes, and the number of slightly shorter ones, if leading zeros seem to be lost.
     fn lost_zeros(&self) -> Option<(usize, u64)> {
         let (length, count) = self.by_length.iter().copied().enumerate().max_by_key(|(_, count)| *count)?;
         let shorter: u64 = self.by_length[length.saturating_sub(MAX_LOST_ZEROS)..length].iter().sum();

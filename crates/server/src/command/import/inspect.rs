@@ -1,4 +1,4 @@
-//! `import --inspect`: how a CSV file would be read, and a mapping file to start from. It writes nothing and needs no database.
+//! `import --inspect`: shows how a CSV file would be read, with a mapping file to start from. It writes nothing and needs no database.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use super::super::files;
 use super::super::output::print;
 use super::csv::{Head, Mapping, Table, suggested_field};
 
-/// Number of values that are shown of a column, and of characters of each.
+/// Number of shown values of a column, and maximum length of each, in characters.
 const SHOWN_VALUES: usize = 3;
 const SHOWN_CHARACTERS: usize = 40;
 
@@ -75,7 +75,7 @@ fn columns_with_names(head: &Head) -> usize {
     head.columns.iter().filter(|name| !name.trim().is_empty()).count()
 }
 
-/// Text without control characters, cut to what is shown.
+/// Returns a text without control characters, shortened for display.
 fn shortened(text: &str) -> String {
     let visible = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut short: String = visible.take(SHOWN_CHARACTERS).collect();
@@ -85,7 +85,7 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// A mapping file: columns with the name of a field are mapped, and the others are there as comments.
+/// Returns a mapping file. Columns with the name of a field are mapped, the others are comments.
 fn proposal(head: &Head, encoding: Option<&str>) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let mut text = "[csv]\n".to_owned();
@@ -102,7 +102,7 @@ fn proposal(head: &Head, encoding: Option<&str>) -> String {
     text.push_str("\n[access_token]\n");
     let mut used = Vec::new();
     for column in &head.columns {
-        // Of several columns that look like one field, the first is proposed.
+        // If several columns have the name of one field, the first is proposed.
         match suggested_field(column.trim()).filter(|field| !used.contains(field)) {
             Some(field) => {
                 used.push(field);

@@ -1,4 +1,4 @@
-//! What an import says when a signal ends it: how much of it is in, and what to do next.
+//! The report of an import that a signal ends: the number of imported records, and how to continue.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use super::report::Counts;
 use crate::databases;
 
-/// Returns what an import says that ends after these records.
+/// Returns the report after these records.
 fn interrupted(counts: Counts, check: bool) -> String {
     let (records, Counts { created, updated, failed, .. }) = (counts.records(), counts);
     if check {
@@ -22,7 +22,7 @@ fn interrupted(counts: Counts, check: bool) -> String {
     )
 }
 
-/// Sets what the process says when a signal ends it. The caller keeps the counts up to date.
+/// Registers the report with the process. The caller keeps the counts up to date.
 pub(super) fn report(check: bool, progress: &ProgressBar) -> Arc<Mutex<Counts>> {
     let done = Arc::<Mutex<Counts>>::default();
     let (counts, progress) = (Arc::clone(&done), progress.clone());

@@ -1,4 +1,4 @@
-//! The records of one file, whatever its form is.
+//! The records of a file, in any of its forms.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Write};
@@ -13,22 +13,22 @@ use super::csv::{self, Head, Mapping, Rows};
 use super::source::{Piece, Source};
 use crate::command::files::Text;
 
-/// A record of a file, or what is wrong with it.
+/// A record of a file, or the reason why it was refused.
 pub(super) struct Item {
-    /// The line on which it begins, counted from one.
+    /// The line on which the record begins, counted from one.
     pub(super) line: usize,
-    /// Its number where one text has several.
+    /// The number of the record in a text with several records.
     pub(super) number: Option<usize>,
-    /// About how much memory it takes, in bytes.
+    /// Approximate memory of the record, in bytes.
     pub(super) bytes: usize,
     pub(super) record: Result<Record, Error>,
-    /// Whether the file counts as one that has records. An answer about something else is none.
+    /// Whether this counts as a record. An answer about other objects does not.
     pub(super) is_record: bool,
-    /// What a file of refused records repeats of it.
+    /// The original text, for the file of refused records.
     pub(super) raw: Option<Raw>,
 }
 
-/// A record as the file has it.
+/// A record as it is in the file.
 pub(super) enum Raw {
     /// A JSON text.
     Json(String),
@@ -40,9 +40,9 @@ pub(super) enum Raw {
 pub(super) struct Items {
     form: Form,
     answers: Answers,
-    /// Whether items carry what a file of refused records repeats.
+    /// Whether items have their original text.
     keeps_raw: bool,
-    /// Records of a text that has several.
+    /// Records of a text with several records.
     ready: VecDeque<Item>,
 }
 
@@ -54,7 +54,7 @@ enum Form {
 }
 
 impl Items {
-    /// Reads the head of a file. An error says what does not fit the file as a whole: nothing of it was imported then.
+    /// Reads the head of a file. An error concerns the whole file, before any of it was imported.
     pub(super) fn open(name: &str, text: Text, mapping: &Mapping, answers: Answers) -> anyhow::Result<Self> {
         let form = if !text.is_json(name) {
             Rows::open(text.into(), mapping)?.map_or(Form::Empty, |rows| Form::Rows(Box::new(rows)))
@@ -70,12 +70,12 @@ impl Items {
         Ok(Self { form, answers, keeps_raw: false, ready: VecDeque::new() })
     }
 
-    /// Lets items carry what a file of refused records repeats.
+    /// Makes items keep their original text, for the file of refused records.
     pub(super) fn keep_raw(&mut self) {
         self.keeps_raw = true;
     }
 
-    /// The head of a CSV file; `None` for JSON.
+    /// Returns the head of a CSV file. None for JSON.
     pub(super) fn head(&self) -> Option<&Head> {
         match &self.form {
             Form::Rows(rows) => Some(rows.head()),
@@ -83,7 +83,7 @@ impl Items {
         }
     }
 
-    /// Columns of a CSV file that the mapping does not use.
+    /// Returns the columns of a CSV file that the mapping does not use.
     pub(super) fn unmapped(&self) -> &[String] {
         match &self.form {
             Form::Rows(rows) => rows.unmapped(),
@@ -91,7 +91,7 @@ impl Items {
         }
     }
 
-    /// The next record; `None` at the end. An error ends the import: the file cannot be read any further.
+    /// Returns the next record. None at the end. An error ends the import, because the rest of the file cannot be read.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Item>> {
         loop {
             if let Some(item) = self.ready.pop_front() {
@@ -108,7 +108,7 @@ impl Items {
         }
     }
 
-    /// Takes the records of a JSON text.
+    /// Adds the records of a JSON text.
     fn take(&mut self, Piece { line, text }: Piece) {
         let refused = |error, raw: Option<Raw>, bytes| {
             let answer = |field: &str| ["status.code", "data"].contains(&field);
@@ -133,7 +133,7 @@ impl Items {
         };
         let is_alone = records.len() == 1;
         for (index, record) in records.into_iter().enumerate() {
-            // Together they may be larger than one may be.
+            // All records of a text together may be larger than the limit for one.
             let bytes = if text.len() > MAX_RECORD_BYTES { size(&record) } else { text.len() };
             let raw = self.keeps_raw.then(|| Raw::Json(if is_alone { text.clone() } else { answer_of(&record) }));
             let record = if bytes > MAX_RECORD_BYTES { Err(too_large()) } else { Ok(record) };
@@ -149,14 +149,14 @@ fn row_item(row: csv::Row, keeps_raw: bool) -> Item {
     Item { line, number: None, bytes, record, is_record: true, raw }
 }
 
-/// Whether a line says only why the next one was refused: that of a file of refused records.
+/// Returns whether a line is the reason of a refused record, in a file of refused records.
 fn is_reason(text: &str) -> bool {
     text.starts_with("{\"reason\":")
         && serde_json::from_str::<serde_json::Map<String, Value>>(text)
             .is_ok_and(|object| object.len() == 1 && object.get("reason").is_some_and(Value::is_string))
 }
 
-/// A record of an answer as an answer of its own.
+/// Returns a record of an answer as a separate answer.
 fn answer_of(record: &Record) -> String {
     json!({ "data": record.object }).to_string()
 }
@@ -166,7 +166,7 @@ fn too_large() -> Error {
     Error::new(Reason::RequestTooLarge, limit)
 }
 
-/// The size of a record of a larger text.
+/// Returns the size of a record as JSON, in bytes.
 fn size(record: &Record) -> usize {
     struct Count(usize);
     impl Write for Count {
@@ -180,7 +180,7 @@ fn size(record: &Record) -> usize {
         }
     }
     let mut count = Count(0);
-    // What cannot be written counts as too large.
+    // A record that cannot be serialised counts as too large.
     serde_json::to_writer(&mut count, &record.object).map_or(usize::MAX, |()| count.0)
 }
 

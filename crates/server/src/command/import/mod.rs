@@ -1,4 +1,4 @@
-//! `import`: files into the directory.
+//! `import`: imports files into the directory.
 
 mod array;
 mod codes;
@@ -36,7 +36,7 @@ use crate::databases;
 
 /// Maximum size of a mapping file in bytes.
 const MAX_MAPPING_BYTES: u64 = 1_024 * 1_024;
-/// Exit code when a file has no record at all, as a saved answer of an expired session.
+/// Exit code when a file has no record at all, such as a saved answer of an expired session.
 const NO_RECORD: u8 = 2;
 
 #[derive(Debug, Args)]
@@ -45,33 +45,33 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "DEMO")]
     organisation: String,
 
-    /// Create the organisation when there is none of that name. Without this, an unknown name is an error.
+    /// Create the organisation if it does not exist. Without this option, an unknown name is an error.
     #[arg(long)]
     create_organisation: bool,
 
-    /// Only say what an import would do; write nothing.
+    /// Only report what an import would do; write nothing.
     #[arg(long)]
     check: bool,
 
-    /// What becomes of access tokens that are stored already.
+    /// Treatment of access tokens that exist already.
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = Existing::KeepNewer)]
     existing: Existing,
 
-    /// Only change what exists: create neither the object of a record nor what it refers to. A record replaces the members that it
-    /// names, whatever was changed here since.
+    /// Only change existing objects: create neither the object of a record nor objects that it refers to. A record replaces the members
+    /// that it names, whatever was changed here since.
     #[arg(long, conflicts_with = "existing")]
     update_only: bool,
 
-    /// What becomes of accounts receivable and rewards participants that a record refers to and that do not exist.
+    /// Treatment of accounts receivable and rewards participants that a record refers to and that do not exist.
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = Unknown::Create)]
     owners: Unknown,
 
-    /// What becomes of classifications that a record refers to and that do not exist.
+    /// Treatment of classifications that a record refers to and that do not exist.
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = Unknown::Create)]
     classifications: Unknown,
 
-    /// Take saved answers that lack the authentication code or the state of an access token. A new access token without a state is
-    /// NOT_EFFECTIVE then.
+    /// Accept saved answers that lack the authentication code or the state of an access token. A new access token without a state becomes
+    /// NOT_EFFECTIVE.
     #[arg(long)]
     allow_incomplete: bool,
 
@@ -83,10 +83,10 @@ pub(super) struct Arguments {
     files: Vec<PathBuf>,
 }
 
-/// What becomes of access tokens that are stored already.
+/// Treatment of access tokens that exist already.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Existing {
-    /// One that was changed after the `updated_date` of its record stays as it is, as it does when the record has no such date.
+    /// A token that was changed after the `updated_date` of its record is kept, also if the record has no such date.
     KeepNewer,
     /// The record is written, whatever was changed since.
     Overwrite,
@@ -101,12 +101,12 @@ impl From<Existing> for import::Existing {
     }
 }
 
-/// What becomes of an object that a record refers to and that does not exist.
+/// Treatment of an object that a record refers to and that does not exist.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Unknown {
     /// It is created, and counted in the summary.
     Create,
-    /// The record is refused: only existing ones are referred to.
+    /// The record is refused.
     Existing,
 }
 
@@ -126,15 +126,15 @@ impl Arguments {
     }
 }
 
-// How files are read. No doc comment: clap would show it as the description of the command.
+// Options for reading files. This is not a doc comment, because clap would show it as the description of the command.
 #[derive(Debug, Args)]
 struct Reading {
-    /// Maps a column of CSV files to a field, such as authentication_code=Code. Wins over --mapping. Without both, columns have the
-    /// names of fields.
+    /// Map a column of CSV files to a field, such as authentication_code=Code. Overrides --mapping. Without both options, the columns must
+    /// have the names of fields.
     #[arg(long = "map", value_name = "FIELD=COLUMN")]
     pairs: Vec<String>,
 
-    /// File that says how CSV files are read and which columns are which fields (docs/import.md).
+    /// File that states how CSV files are read and which columns are which fields (docs/import.md).
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
 
@@ -142,7 +142,7 @@ struct Reading {
     #[arg(long, conflicts_with_all = ["check", "create_organisation", "rejects"])]
     inspect: bool,
 
-    /// New file for refused records with their reasons, to be mended and imported. Only its owner may read it.
+    /// New file for refused records with their reasons, to be corrected and imported. Only its owner may read it.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
 
@@ -152,7 +152,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// The mapping. An error about it lists the columns of the first file.
+    /// Returns the mapping. An error about it lists the columns of the first file.
     fn mapping(&self, files: &[PathBuf]) -> anyhow::Result<Mapping> {
         let file = self.mapping.as_ref().map(|path| {
             let name = || path.display().to_string();
@@ -208,7 +208,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
         let name: Arc<str> = name.into();
         let (found, read) = run_file(&mut run, path, &name, &mapping, answers, &progress).await?;
         if let Err(error) = read {
-            // What was read so far is imported and counted, as with a file that ends there.
+            // The records before the error are imported and counted, as in a file that ends there.
             stopped = Some(error.context(format!("{name}: {}", run::stopped(arguments.check))));
             break;
         }
@@ -220,14 +220,14 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     databases::clear_report();
     progress.finish_and_clear();
     if report.has_changes() && !arguments.check {
-        // The import is in; PostgreSQL would come to it by itself in a minute or so.
+        // PostgreSQL would analyse the tables by itself about a minute later.
         if let Err(error) = context.database.analyze().await {
             tracing::warn!(%error, "the planner of the database was not told of what was imported");
         }
     }
     println!("{}", report.count_line(arguments.check));
     eprint!("{}", report.details());
-    // A file whose texts were refused has said why.
+    // A file with refused texts has reported the reason.
     for (name, _) in empty.iter().filter(|(_, refused)| *refused == 0) {
         eprintln!("{name}: there is no record in this file");
     }
@@ -241,7 +241,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     })
 }
 
-/// Looks at the heads of all files, so that one that does not fit is noticed before anything is written. Returns the size of all.
+/// Reads the heads of all files, so that an unsuitable file is found before anything is written. Returns the size of all files in bytes.
 fn check_files(
     files: &[PathBuf],
     mapping: &Mapping,
@@ -252,7 +252,7 @@ fn check_files(
     for path in files {
         let (name, size) = files::name_and_size(path)?;
         total += size;
-        // What is no regular file, such as a pipe, can be read only once.
+        // A file that is not regular, such as a pipe, can be read only once.
         if size == 0 {
             continue;
         }
@@ -266,16 +266,16 @@ fn check_files(
     Ok(total)
 }
 
-/// What a file has.
+/// Counts of one file.
 #[derive(Default)]
 struct Found {
-    /// Number of records, good or bad. Answers about something else count as none.
+    /// Number of records, accepted or refused. Answers about other objects do not count.
     records: usize,
-    /// Number of refused texts that are no records.
+    /// Number of refused texts that are not records.
     refused: usize,
 }
 
-/// Imports the records of a file. Returns what it has, and whether it could be read to its end.
+/// Imports the records of a file. Returns its counts, and whether it was read to its end.
 async fn run_file(
     run: &mut FileImport<'_>,
     path: &Path,
@@ -310,13 +310,14 @@ async fn run_file(
     }
 }
 
-/// The pieces of a file, each with its line, for the fuzz targets.
+/// Returns the pieces of a file, each with its line, for the fuzz targets.
 pub fn pieces(file: &[u8]) -> io::Result<Vec<(usize, Result<String, String>)>> {
     let mut source = Source::new(file, 0);
     std::iter::from_fn(|| source.next().transpose()).map(|piece| piece.map(|piece| (piece.line, piece.text))).collect()
 }
 
-/// Drawn on a terminal only. The length is not known when standard input is among the files.
+/// Returns a progress bar, which is drawn on a terminal only. Without `bytes`, the length is unknown, because standard input is among the
+/// files.
 fn progress(bytes: u64) -> ProgressBar {
     let (bar, template) = match bytes {
         0 => (ProgressBar::no_length(), "{spinner} {bytes} read, {msg}"),

@@ -1,5 +1,5 @@
-//! What is worth knowing about records beside their outcome: states that were assumed, numbers of payment cards, lost digits, and
-//! where else a code is.
+//! Observations on records besides their outcome: assumed states, numbers of payment cards, damaged codes, and other records with the same
+//! code.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,29 +11,29 @@ use serde_json::Value;
 use super::codes::Codes;
 use super::csv::may_be_card_number;
 
-/// Maximum number of codes and identifiers whose lines are remembered, some 32 bytes each.
+/// Maximum number of codes and identifiers whose lines are kept, about 32 bytes each.
 const MAX_PLACES: usize = 1_000_000;
 
-/// The members that no two access tokens share, apart from the number.
+/// The members that no two access tokens share, besides the number.
 const UNIQUE_MEMBERS: [&str; 2] = ["authentication_code", "identifier"];
 
-/// What is known of one record.
+/// Observations on one record.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Note {
-    /// Whether a new access token of it gets a state that the file does not state.
+    /// Whether a new access token gets a state that the file does not state.
     pub(super) assumes_state: bool,
     /// Whether one of its codes may be the number of a payment card.
     pub(super) may_be_card_number: bool,
-    /// Its code and its identifier, as hashes with a key of this process.
+    /// The code and the identifier, as hashes with a key of this process.
     unique: [Option<u64>; UNIQUE_MEMBERS.len()],
 }
 
-/// What is known of all records.
+/// Observations on all records.
 pub(super) struct Notes {
     hasher: RandomState,
     lines: HashMap<u64, (u32, u32)>,
     files: Vec<Arc<str>>,
-    /// The authentication codes of the file at hand.
+    /// The authentication codes of the current file.
     codes: Codes,
 }
 
@@ -49,13 +49,13 @@ impl Notes {
         warnings
     }
 
-    /// Ends the file at hand. Returns warnings where its codes look like numbers that a spreadsheet has damaged.
+    /// Ends the current file. Returns warnings if its codes look like numbers that a spreadsheet has damaged.
     pub(super) fn end(&mut self) -> Vec<String> {
         let codes = std::mem::take(&mut self.codes);
         self.files.last().map(|file| codes.warnings(file)).unwrap_or_default()
     }
 
-    /// Looks at a record of the file at hand.
+    /// Examines a record of the current file.
     pub(super) fn examine(&mut self, record: &Record, line: usize) -> Note {
         if record.kind != Kind::AccessToken {
             return Note::default();
@@ -80,7 +80,7 @@ impl Notes {
         }
     }
 
-    /// The place of another record with the code or identifier of this one, for a message.
+    /// Returns the place of another record with the same code or identifier, for a message.
     pub(super) fn other(&self, note: &Note, file: &str, line: usize) -> Option<String> {
         note.unique.iter().flatten().find_map(|key| {
             let (other_file, other_line) = self.lines.get(key)?;

@@ -1,7 +1,7 @@
-//! The file of refused records: it can be mended and imported again.
+//! The file of refused records, which can be corrected and imported.
 //!
-//! Of CSV it has the rows as they were, with the same header, and a last column with the reason. Of JSON it has the texts as they were,
-//! one a line, each after a line `{"reason": ...}`, which an import passes over.
+//! For CSV, it has the original rows below the same header, and a last column with the reason. For JSON, it has the original texts, one on
+//! each line. Each follows a line `{"reason": ...}`, which an import skips.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -30,13 +30,13 @@ enum Form {
 }
 
 impl Rejects {
-    /// Creates the file. One that has content is not overwritten: it may be what was mended.
+    /// Creates the file. A file with content is not overwritten, because it may have been corrected.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         let file = new_file::create(path, "--rejects")?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file), form: None, count: 0 })
     }
 
-    /// Says of what form the next file is. All that are read must have the same, or one mapping could not read the refused rows.
+    /// Sets the form of the next file. All files must have the same form, so that one mapping can read the refused rows.
     pub(super) fn accept(&mut self, head: Option<&Head>) -> anyhow::Result<()> {
         let form = head.map_or(Form::Json, |head| Form::Csv(head.clone()));
         match &self.form {
@@ -48,7 +48,7 @@ impl Rejects {
         Ok(())
     }
 
-    /// Writes a refused record, or only the reason where nothing is known of it.
+    /// Writes a refused record, or only the reason if the record has no text.
     pub(super) fn write(&mut self, raw: Option<&Raw>, reason: &str) -> io::Result<()> {
         match (&self.form, raw) {
             (Some(Form::Csv(head)), raw) => {
@@ -71,12 +71,12 @@ impl Rejects {
         Ok(())
     }
 
-    /// Writes what was held back.
+    /// Flushes the file.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
 
-    /// Closes the file, and removes it when nothing is in it. Returns how many records it has, with its name.
+    /// Closes the file, and removes it if it is empty. Returns its number of records and its name.
     pub(super) fn finish(self) -> anyhow::Result<Option<(u64, String)>> {
         let name = self.path.display().to_string();
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error).with_context(|| name.clone())?;
@@ -92,8 +92,8 @@ impl Rejects {
     }
 }
 
-/// The mark of UTF-8, so that an encoding in the mapping is not applied; the delimiter where the header does not show it; the lines
-/// before the header; the header.
+/// Returns the beginning of the file: the byte order mark of UTF-8, so that an encoding in the mapping is not applied; the delimiter, if
+/// the header does not show it; the lines before the header; the header.
 fn beginning(head: &Head) -> String {
     let names = head.columns.iter().map(String::as_str).chain([REASON_COLUMN]);
     let header = if head.has_header { row(names, head.delimiter) } else { String::new() };
@@ -111,7 +111,7 @@ fn row<'c>(cells: impl Iterator<Item = &'c str>, delimiter: u8) -> String {
     cells.map(quoted).collect::<Vec<_>>().join(&char::from(delimiter).to_string()) + "\r\n"
 }
 
-/// The text without line breaks, if it is JSON.
+/// Returns a JSON text on one line.
 fn one_line(text: &str) -> String {
     if !text.contains('\n') {
         return text.to_owned();
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, MODE);
         assert_eq!(rejects.finish().expect("closed"), None);
         assert!(!path.exists());
-        // An empty one may be left of an import that was interrupted, with the mode that others gave it.
+        // An empty file may remain from an interrupted import, with another mode.
         fs::write(&path, "").expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
         let mut rejects = Rejects::create(&path).expect("taken");

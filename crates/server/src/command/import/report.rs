@@ -1,4 +1,4 @@
-//! What an import says: a message for each refused record up to a limit, and a summary by reason.
+//! The report of an import: a message for each refused record up to a limit, and a summary by reason.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,23 +6,23 @@ use std::fmt::Write as _;
 use access_tokens_domain::Error;
 use access_tokens_domain::import::Outcome;
 
-/// Maximum number of messages about records that are refused for the same reason and field. More are counted.
+/// Maximum number of messages about records with the same reason and field. Further ones are only counted.
 const MAX_MESSAGES: u64 = 20;
-/// Maximum number of reasons and fields that are told apart. More are counted together.
+/// Maximum number of reasons and fields that are distinguished. Further ones are counted together.
 const MAX_GROUPS: usize = 200;
-/// Refused records from which on the summary lists the reasons, also where every message was shown.
+/// Minimum number of refused records for a summary of the reasons, even if every message was shown.
 const SUMMARY_FROM: u64 = 10;
 
-/// Where a record stands, for messages.
+/// The place of a record, for messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spot<'a> {
     pub(super) file: &'a str,
     pub(super) line: usize,
-    /// The number of the record where its text has several.
+    /// The number of the record in a text with several records.
     pub(super) number: Option<usize>,
 }
 
-/// Numbers of records by what became of them.
+/// Numbers of records by outcome.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) created: u64,
@@ -39,7 +39,7 @@ impl Counts {
     }
 }
 
-/// What became of the records of an import.
+/// The result of an import.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) counts: Counts,
@@ -63,7 +63,7 @@ impl Report {
         }
     }
 
-    /// Counts a refused record. Returns the message to show, if it is not one of too many of its kind.
+    /// Counts a refused record. Returns the message to show. None above [`MAX_MESSAGES`].
     pub(super) fn fail(&mut self, spot: Spot<'_>, error: &Error, message: &str) -> Option<String> {
         self.counts.failed += 1;
         let field = error.violations().first().map(|violation| violation.field.clone()).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Report {
         format!("{checked}{created} created, {updated} updated, {unchanged} unchanged, {kept}{failed} failed")
     }
 
-    /// The reasons of refused records, the commonest first, and what else is to be known.
+    /// Returns the reasons of refused records, the most frequent first, and the warnings.
     pub(super) fn details(&self) -> String {
         let mut text = String::new();
         let is_cut = self.groups.values().any(|group| group.count > MAX_MESSAGES);
@@ -112,7 +112,7 @@ impl Report {
             groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
             text.push_str("refused by reason:\n");
             for (_, group) in groups {
-                // Writing to a text does not fail.
+                // Writing to a string never fails.
                 let _ = writeln!(text, "{:>8}  {}", group.count, group.first);
             }
         }
@@ -123,15 +123,15 @@ impl Report {
     }
 }
 
-/// `FILE:LINE: REASON field: description`, all fields at fault on one line.
+/// Formats a message as `FILE:LINE: REASON field: description`, with all wrong fields on one line.
 fn message_line(spot: Spot<'_>, message: &str) -> String {
     let number = spot.number.map(|number| format!(" record {number}:")).unwrap_or_default();
     format!("{}:{}:{number} {message}", spot.file, spot.line)
 }
 
-/// `REASON field: description`, all fields at fault on one line.
+/// Formats an error as `REASON field: description`, with all wrong fields on one line.
 pub(super) fn message(error: &Error) -> String {
-    // What stands for the whole record has an empty field name.
+    // An error about the whole record has an empty field name.
     let message = error.message().trim_start_matches(": ").replace(['\n', '\r'], " ");
     format!("{} {message}", error.reason().name())
 }
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(shown, 42, "twenty of each kind, and that there are more");
         let expected = "refused by reason:\n   20000  INVALID_FIELD_VALUE access_token.number: is wrong, first at a.ndjson:1\n   10000  INVALID_FIELD_VALUE access_token.udf_date_1: is wrong, first at a.ndjson:3\n";
         assert_eq!(report.details(), expected);
-        // Names that the file makes up do not make the summary endless.
+        // Names from the file do not make the summary unlimited.
         for line in 1..=10_000 {
             let error = Error::field(Reason::UnknownField, format!("unit.f{line}"), "is not a field");
             report.fail(spot(line), &error, &message(&error));

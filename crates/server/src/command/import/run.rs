@@ -1,4 +1,4 @@
-//! Records of files in batches, and what becomes of them.
+//! Imports the records of files in batches, and counts their outcomes.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,11 +19,11 @@ use super::rejects::Rejects;
 use super::report::{Counts, Report, Spot, message};
 use crate::databases;
 
-/// Where a record stands, and what is known of it beside its content.
+/// The place of a record, with observations on it.
 struct Place {
     file: Arc<str>,
     line: usize,
-    /// Its number where one text has several.
+    /// The number of the record in a text with several records.
     number: Option<usize>,
     note: Note,
     raw: Option<Raw>,
@@ -49,7 +49,7 @@ pub(super) struct FileImport<'a> {
     card_numbers: u64,
     report: Report,
     progress: &'a ProgressBar,
-    /// The counts of the batches that are done, for an interruption.
+    /// The counts of the finished batches, for an interruption.
     done: Arc<Mutex<Counts>>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> FileImport<'a> {
         }
     }
 
-    /// Keeps the counts of the batches that are done up to date.
+    /// Keeps these counts of finished batches up to date.
     pub(super) fn counting_in(self, done: Arc<Mutex<Counts>>) -> Self {
         Self { done, ..self }
     }
@@ -86,7 +86,7 @@ impl<'a> FileImport<'a> {
         Self { refuses_card_numbers, ..self }
     }
 
-    /// Begins the next file. Returns whether its items have to carry what the file of refused records repeats.
+    /// Begins the next file. Returns whether its items need their original text, for the file of refused records.
     pub(super) fn begin(&mut self, file: &Arc<str>, items: &Items) -> anyhow::Result<bool> {
         if let Some(rejects) = &mut self.rejects {
             rejects.accept(items.head())?;
@@ -105,7 +105,7 @@ impl<'a> FileImport<'a> {
         warnings.into_iter().for_each(|warning| self.report.warn(warning));
     }
 
-    /// Takes the next record. Writes what has come together when it is enough.
+    /// Adds the next record, and writes the batch if it is full.
     pub(super) async fn take(&mut self, file: &Arc<str>, item: Item) -> anyhow::Result<()> {
         let Item { line, number, bytes, mut record, raw, .. } = item;
         let mut note = record.as_ref().map(|record| self.notes.examine(record, line)).unwrap_or_default();
@@ -115,7 +115,7 @@ impl<'a> FileImport<'a> {
             record = Err(Error::field(Reason::CardNumberNotMasked, "access_token", text));
         }
         if let Some(error) = self.repeated(&record, line, number)? {
-            // It names the first record itself.
+            // The error names the first record itself.
             note = Note::default();
             record = Err(error);
         }
@@ -124,8 +124,8 @@ impl<'a> FileImport<'a> {
         if self.session.is_full(self.batch_bytes) { self.flush().await } else { Ok(()) }
     }
 
-    /// Says what is wrong with a record that has the code or the identifier of an earlier one of its file. In JSON, records with an id
-    /// or a number may repeat both.
+    /// Returns the error of a record that has the code or the identifier of an earlier one of its file. In JSON, records with an id or a
+    /// number may repeat both.
     fn repeated(
         &mut self,
         record: &Result<Record, Error>,
@@ -141,7 +141,7 @@ impl<'a> FileImport<'a> {
         Ok(checked.context("a temporary file for the codes of the import")?.err())
     }
 
-    /// Writes the batch. An error here is the fault of no record, such as an unavailable database.
+    /// Writes the batch. An error does not concern a single record, but is for example an unavailable database.
     async fn flush(&mut self) -> anyhow::Result<()> {
         self.batch_bytes = 0;
         let Some(first) = self.session.batch_start() else { return Ok(()) };
@@ -183,7 +183,7 @@ impl<'a> FileImport<'a> {
         *self.done.lock().unwrap_or_else(PoisonError::into_inner) = self.report.counts;
     }
 
-    /// Writes the rest, and what waits for codes of other records. Returns what is to be said.
+    /// Writes the last batch and the waiting records. Returns the report.
     pub(super) async fn finish(mut self) -> anyhow::Result<Report> {
         self.flush().await?;
         let importer = &self.context.importer;
@@ -230,7 +230,7 @@ impl<'a> FileImport<'a> {
     }
 }
 
-/// What became of the records before the place where an import or a check stopped.
+/// Describes the effect of an import or a check that stopped early.
 pub(super) fn stopped(checks: bool) -> &'static str {
     if checks {
         "stopped; what came before was checked, nothing is written"
@@ -239,7 +239,7 @@ pub(super) fn stopped(checks: bool) -> &'static str {
     }
 }
 
-/// What was done besides the outcomes of records.
+/// Describes the effects of an import besides the outcomes of its records.
 fn summary(tally: Tally) -> Vec<String> {
     let mut lines = Vec::new();
     let created = [
@@ -273,10 +273,10 @@ fn summary(tally: Tally) -> Vec<String> {
     lines
 }
 
-/// Bits of the number of a record in a place that is one number.
+/// Number of bits for the number of a record, in a place that is one number.
 const RECORD_BITS: u32 = 24;
 
-/// A line, and the number of a record in it, as one number.
+/// Combines a line and the number of a record in it into one number.
 fn joined(line: usize, number: usize) -> u64 {
     ((line as u64) << RECORD_BITS) | (number as u64 & ((1 << RECORD_BITS) - 1))
 }

@@ -1,20 +1,20 @@
-//! A file taken apart into JSON texts, each with the line that it begins on.
+//! Splits a file into JSON texts, each with the line on which it begins.
 //!
-//! Two forms are understood. *Lines*: every line is one text; a line that is broken breaks nothing else. *Documents*:
-//! texts that span lines, such as a saved answer of the original API. Which one it is shows in the first two lines.
+//! There are two forms. *Lines*: every line is one text; a malformed line does not affect others. *Documents*: texts that span lines, such
+//! as a saved answer of the original API. The first two lines show the form.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 
 use serde::de::IgnoredAny;
 
-/// The longest line, and the largest file of documents: an answer with some ten thousand tokens.
+/// Maximum size of a line, and of a file of documents, in bytes: an answer with about ten thousand tokens.
 pub(super) const MAX_BYTES: usize = 64 * 1_024 * 1_024;
 
-/// A JSON text, or what is wrong with a line.
+/// A JSON text, or the error of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Piece {
-    /// The line it begins on, counted from one.
+    /// The line on which it begins, counted from one.
     pub(super) line: usize,
     pub(super) text: Result<String, String>,
 }
@@ -24,18 +24,18 @@ pub(super) struct Source<R> {
     reader: R,
     lines: usize,
     started: bool,
-    /// Pieces that are known already.
+    /// Pieces that were read in advance.
     ready: VecDeque<Piece>,
     finished: bool,
 }
 
 impl<R: BufRead> Source<R> {
-    /// Creates the source of a text. `lines` is the number of lines that were read before it.
+    /// Creates the source of a text. `lines` is the number of lines before it.
     pub(super) fn new(reader: R, lines: usize) -> Self {
         Self { reader, lines, started: false, ready: VecDeque::new(), finished: false }
     }
 
-    /// The next piece; `None` at the end.
+    /// Returns the next piece. None at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Piece>> {
         if !self.started {
             self.started = true;
@@ -48,7 +48,7 @@ impl<R: BufRead> Source<R> {
         }
     }
 
-    /// A first line that is the beginning of something, and goes on in the second, begins a document.
+    /// Decides the form: if the first line is the beginning of a JSON text that continues on the second, the file has documents.
     fn start(&mut self) -> io::Result<()> {
         let Some(first) = self.line()? else { return Ok(()) };
         let begins = first.text.as_ref().is_ok_and(|text| is_beginning(text));
@@ -70,7 +70,7 @@ impl<R: BufRead> Source<R> {
         }
     }
 
-    /// Reads the rest of the file and takes it apart.
+    /// Reads the rest of the file and splits it.
     fn documents(&mut self, line: usize, mut text: String) -> io::Result<()> {
         self.finished = true;
         let room = MAX_BYTES.saturating_sub(text.len()) as u64 + 1;
@@ -86,7 +86,7 @@ impl<R: BufRead> Source<R> {
             self.ready.push_back(broken(line, "is larger than 64 MiB; write one record a line instead"));
             return Ok(());
         }
-        // What ends too early does so on the last line that says something.
+        // A text that ends too early is reported on the last line that is not blank.
         let text = text.trim_end();
         let mut stream = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
         let (mut begin, mut lines) = (0, Lines { text, at: 0, line });
@@ -110,7 +110,7 @@ impl<R: BufRead> Source<R> {
         Ok(())
     }
 
-    /// The next line that is not blank.
+    /// Returns the next line that is not blank.
     fn line(&mut self) -> io::Result<Option<Piece>> {
         loop {
             let mut bytes = Vec::new();
@@ -126,7 +126,7 @@ impl<R: BufRead> Source<R> {
                 return Ok(Some(broken(line, "is longer than 64 MiB")));
             }
             let Ok(text) = String::from_utf8(bytes) else { return Ok(Some(broken(line, "is not UTF-8"))) };
-            // Some editors put a mark at the beginning.
+            // Some editors write a byte order mark at the beginning.
             let text = text.trim_start_matches('\u{feff}').trim();
             if !text.is_empty() {
                 return Ok(Some(Piece { line, text: Ok(text.to_owned()) }));
@@ -149,7 +149,7 @@ impl<R: BufRead> Source<R> {
     }
 }
 
-/// Line numbers of ascending places in a text, counting each line once.
+/// Line numbers of ascending positions in a text, each line counted once.
 struct Lines<'a> {
     text: &'a str,
     at: usize,
@@ -168,7 +168,7 @@ fn broken(line: usize, what: &str) -> Piece {
     Piece { line, text: Err(what.to_owned()) }
 }
 
-/// Valid JSON so far, but more must come.
+/// Returns whether a text is incomplete JSON without an error.
 fn is_beginning(text: &str) -> bool {
     matches!(serde_json::from_str::<IgnoredAny>(text), Err(error) if error.is_eof())
 }
