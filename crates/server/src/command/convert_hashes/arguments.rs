@@ -11,17 +11,17 @@ use crate::command::files;
 
 #[derive(Debug, Args)]
 pub(in crate::command) struct Arguments {
-    /// Where the export comes from.
+    /// System that the export comes from.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(super) from: Format,
 
-    /// The member of the records that says what a hash belongs to: identifier, authentication_code, number or id of an access token;
-    /// username or id of a user. After `=`, the member or column of the export that has its value, where it is not found by itself:
+    /// Member of the written records that identifies the owner of a hash: identifier, authentication_code, number or id of an access token;
+    /// username or id of a user. After `=`, the member or column of the export with its value, if it is not found automatically:
     /// identifier=email.
     #[arg(long, value_name = "FIELD[=MEMBER]")]
     pub(super) join: Option<String>,
 
-    /// The member or column of the export that has the hashes, where it is not found by itself.
+    /// Member or column of the export with the hashes, if it is not found automatically.
     #[arg(long, value_name = "MEMBER")]
     pub(super) hash: Option<String>,
 
@@ -29,7 +29,7 @@ pub(in crate::command) struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = files::find_encoding)]
     pub(super) encoding: Option<&'static Encoding>,
 
-    /// What the records are about.
+    /// Kind of the written records.
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::AccessToken)]
     pub(super) kind: Kind,
 
@@ -37,16 +37,16 @@ pub(in crate::command) struct Arguments {
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 
-    /// New file for what was left out, as CSV: what the hash belongs to, and why. It has no hashes.
+    /// New file for omitted hashes, as CSV: the owner of the hash, and the reason. It has no hashes.
     #[arg(long, value_name = "FILE")]
     pub(super) unsupported: Option<PathBuf>,
 
-    /// The export, also packed by gzip; - is standard input.
+    /// The export, also compressed with gzip; - is standard input.
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
 }
 
-/// What the records are about.
+/// The kind of the written records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
     /// Access tokens: records with `pass_code_hash`.
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// Members that name an object, the default first.
+    /// Returns the members that identify an object, the default first.
     fn fields(self) -> &'static [&'static str] {
         match self {
             Self::AccessToken => &["identifier", "authentication_code", "number", "id"],

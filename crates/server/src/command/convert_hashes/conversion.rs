@@ -1,4 +1,4 @@
-//! What a hash of another system becomes, and the parts that formats share.
+//! The conversion of a hash, and the functions that formats share.
 
 use access_tokens_secrets::HashRejection;
 use base64::engine::DecodePaddingMode;
@@ -13,24 +13,24 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// What a hash of another system becomes.
+/// The result of a conversion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Conversion {
-    /// The hash in the form that an import takes.
+    /// The hash in a form that an import accepts.
     Hash(String),
-    /// It cannot be converted. The name of its scheme, which never repeats a part of the hash.
+    /// The hash cannot be converted. The name of its scheme, without a part of the hash.
     Unsupported(&'static str),
 }
 
-/// A hash of a record, converted.
+/// A converted hash of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) conversion: Conversion,
-    /// Whether the export has the hash in the form that an import takes.
+    /// Whether the export has the hash in this form already.
     pub(super) is_same: bool,
 }
 
-/// The scheme of a text that says nothing of itself.
+/// Scheme of a text that names none.
 pub(super) const UNKNOWN: &str = "unknown";
 pub(super) const PBKDF2_SHA1: &str = "PBKDF2-SHA1";
 pub(super) const DAMAGED: &str = "damaged";
@@ -41,7 +41,7 @@ impl Conversion {
     }
 }
 
-/// Hash functions of PBKDF2 that an import takes.
+/// Hash functions of PBKDF2 that an import accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Digest {
     Sha256,
@@ -59,7 +59,7 @@ impl Digest {
     }
 }
 
-/// The PHC string of a PBKDF2 hash.
+/// Returns the PHC string of a PBKDF2 hash.
 pub(super) fn pbkdf2(digest: Digest, rounds: &str, salt: &[u8], hash: &[u8]) -> Option<String> {
     let name = match digest {
         Digest::Sha256 => "pbkdf2-sha256",
@@ -69,14 +69,14 @@ pub(super) fn pbkdf2(digest: Digest, rounds: &str, salt: &[u8], hash: &[u8]) -> 
     Some(format!("${name}$i={rounds},l={}${}${}", hash.len(), encode(salt), encode(hash)))
 }
 
-/// The PHC string of a scrypt hash. `n` is a power of two.
+/// Returns the PHC string of a scrypt hash. `n` is a power of two.
 pub(super) fn scrypt(n: &str, r: &str, p: &str, salt: &[u8], hash: &[u8]) -> Option<String> {
     let n: u64 = n.parse().ok().filter(|n: &u64| n.is_power_of_two())?;
     let (r, p): (u32, u32) = (r.parse().ok()?, p.parse().ok()?);
     Some(format!("$scrypt$ln={},r={r},p={p}${}${}", n.ilog2(), encode(salt), encode(hash)))
 }
 
-/// Base64 without padding.
+/// Encodes base64 without padding.
 pub(super) fn encode(bytes: &[u8]) -> String {
     STANDARD_NO_PAD.encode(bytes)
 }
@@ -101,12 +101,12 @@ pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
     digits.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
 }
 
-/// The name of a scheme that is not supported, by how its hashes begin.
+/// Returns the name of an unsupported scheme, from the beginning of the hash.
 pub(super) fn unsupported(text: &str) -> Conversion {
     Conversion::Unsupported(HashRejection::of_scheme(text).or_else(|| of_digits(text)).unwrap_or(UNKNOWN))
 }
 
-/// The name of a bare digest, by the number of its hexadecimal digits.
+/// Returns the name of a bare digest, from its number of hexadecimal digits.
 fn of_digits(text: &str) -> Option<&'static str> {
     let digits = text.strip_prefix('*').unwrap_or(text);
     if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {

@@ -1,17 +1,17 @@
-//! What a file is read into.
+//! The entries of a file.
 
 use super::row::Row;
 
-/// What a file has next.
+/// The next entry of a file.
 #[derive(Debug)]
 pub(super) enum Entry {
     /// A record.
     Row(Row),
     /// A line that is a comment.
     Comment,
-    /// Something that cannot be read, and why. The text repeats nothing of it.
+    /// An entry that cannot be read, with the reason. The reason repeats no text of the file.
     Unreadable { line: usize, why: &'static str },
 }
 
-/// Takes what was found.
+/// Receives the entries.
 pub(super) type EntrySink<'a> = dyn FnMut(Entry) -> anyhow::Result<()> + 'a;

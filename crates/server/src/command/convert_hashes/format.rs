@@ -1,4 +1,4 @@
-//! The formats: where an export has its hashes and what they belong to, and how they are converted.
+//! The formats of exports: the members with hashes and their owners, and the conversion of the hashes.
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -36,21 +36,21 @@ pub(super) enum Format {
     BetterAuth,
     /// Hashes with the scheme in braces, of Spring's `DelegatingPasswordEncoder`.
     Spring,
-    /// bcrypt, Argon2 and PHC strings: one a line after what it belongs to, or a table of users. Also named htpasswd, shadow, laravel,
-    /// rails, wordpress and drupal.
+    /// bcrypt, Argon2 and PHC strings: one on each line after its owner, or a table of users. Also named htpasswd, shadow, laravel, rails,
+    /// wordpress and drupal.
     #[value(aliases = ["htpasswd", "shadow", "laravel", "rails", "wordpress", "drupal"])]
     Phc,
 }
 
-/// Members by which a user of Firebase is recognised: its hashes do not say what they are.
+/// Members that identify a user of Firebase, whose hashes do not name their scheme.
 const FIREBASE_ID: &str = "localId";
 const FIREBASE_SALT: &str = "salt";
 
-/// Longest text that is taken as a hash, in bytes.
+/// Maximum size of a hash, in bytes.
 const MAX_HASH_BYTES: usize = 4_096;
 
 impl Format {
-    /// Where the hash may be, the first of these that is there. A name with dots is a path.
+    /// Returns the members that may have the hash. The first one that exists counts. A name with dots is a path.
     pub(super) fn hash_members(self) -> &'static [&'static str] {
         match self {
             Self::Keycloak => &["credentials", "secretData", "secret_data", "hashedSaltedValue"],
@@ -74,7 +74,7 @@ impl Format {
         }
     }
 
-    /// What a hash belongs to, the first of these that is there.
+    /// Returns the members that may identify the owner of a hash. The first one that exists counts.
     pub(super) fn join_members(self) -> &'static [&'static str] {
         match self {
             Self::Auth0 => &["email", "username", "_id.$oid", "_id"],
@@ -99,7 +99,7 @@ impl Format {
         }
     }
 
-    /// Members besides those that a conversion needs.
+    /// Returns the other members that a conversion needs.
     pub(super) fn other_members(self) -> &'static [&'static str] {
         match self {
             Self::Keycloak => &["credentialData", "credential_data", "type", "salt", "hashIterations", "algorithm"],
@@ -108,7 +108,7 @@ impl Format {
         }
     }
 
-    /// Converts the hashes of a row: of the first of `members` that has any. There is none where the row has no password.
+    /// Converts the hashes of a row, from the first of `members` that has any. Empty for a row without a password.
     pub(super) fn hashes<'m>(self, row: &Row, mut members: impl Iterator<Item = &'m str>) -> Vec<Candidate> {
         if self == Self::Keycloak {
             return keycloak::convert(row)
@@ -151,7 +151,7 @@ impl Format {
     }
 }
 
-/// The texts of a value, but for those that stand for no hash.
+/// Returns the texts of a value, without those that stand for no hash.
 fn texts(value: &Value) -> Vec<&str> {
     let values = match value {
         Value::Array(values) => values.as_slice(),
@@ -160,8 +160,8 @@ fn texts(value: &Value) -> Vec<&str> {
     values.iter().filter_map(Value::as_str).map(str::trim).filter(|text| !is_nothing(text)).collect()
 }
 
-/// Whether a text stands for an account that has no password. Django and `/etc/shadow` write these, and LDAP servers write them after a
-/// scheme.
+/// Returns whether a text stands for an account without a password. Django and `/etc/shadow` write such texts, and LDAP servers write them
+/// after a scheme.
 fn is_disabled(text: &str) -> bool {
     let rest = text.strip_prefix('{').and_then(|text| text.split_once('}')).map_or(text, |(_, rest)| rest);
     matches!(rest, "*" | "*NP*" | "*LK*") || rest.starts_with('!')

@@ -51,8 +51,8 @@ pub(super) fn werkzeug(text: &str) -> Conversion {
     }
 }
 
-/// Better Auth: the salt as text, and scrypt with N 16384, r 16, p 1 in hexadecimal digits. It normalises passwords by NFKC, so one
-/// that this changes does not match.
+/// Better Auth: the salt as text, and scrypt with N 16384, r 16, p 1 in hexadecimal digits. Better Auth normalises passwords with NFKC, so
+/// that a password that NFKC changes does not match.
 pub(super) fn better_auth(text: &str) -> Conversion {
     let Some((salt, hash)) = text.split_once(':') else {
         return if text.starts_with('$') { phc::convert(text) } else { unsupported(text) };

@@ -1,4 +1,4 @@
-//! Which form a file has, and its records.
+//! Detects the form of a file, and reads its records.
 
 use super::entry::EntrySink;
 use super::format::Format;

@@ -1,4 +1,5 @@
-//! Records of JSON files, one at a time: objects in lists, one object a line, or objects below `users`, `identities` and the like.
+//! Reads records of JSON files, one at a time: objects in lists, one object on each line, or objects below `users`, `identities` and
+//! similar members.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,9 +15,9 @@ use super::selection::Selection;
 
 /// Members whose lists have the records.
 const CONTAINERS: [&str; 8] = ["users", "identities", "data", "items", "records", "rows", "accounts", "customers"];
-/// Maximum number of bytes from one record to the next.
+/// Maximum size from one record to the next, in bytes.
 const MAX_RECORD_BYTES: u64 = 64 * 1_024 * 1_024;
-/// Maximum number of bytes of a line of its own.
+/// Maximum size of a line with one record, in bytes.
 const MAX_LINE_BYTES: u64 = 1_024 * 1_024;
 
 /// Reads the records of a file that begins with `{` or `[`.
@@ -44,7 +45,7 @@ fn is_whole(line: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(line).is_ok()
 }
 
-/// Reads documents that span lines, one after the other.
+/// Reads consecutive documents that span lines.
 fn documents(reader: impl BufRead, selection: &Selection, each: &mut EntrySink<'_>) -> anyhow::Result<()> {
     let mut reader = reader;
     loop {
@@ -76,14 +77,14 @@ fn document(reader: impl Read, selection: &Selection, each: &mut EntrySink<'_>) 
     match (stopped, read) {
         (Some(error), _) => Err(error),
         (None, Ok(())) => Ok(()),
-        // serde_json's own words may quote a value.
+        // The messages of serde_json may quote a value.
         (None, Err(error)) if error.is_eof() => anyhow::bail!("ends too early"),
         (None, Err(error)) if error.is_io() => anyhow::bail!("cannot be read, or has a record of more than 64 MiB"),
         (None, Err(error)) => anyhow::bail!("is not valid JSON (line {}, column {})", error.line(), error.column()),
     }
 }
 
-/// Ends with an error when a record has too many bytes.
+/// A reader that fails when a record is too large.
 struct Bounded<R> {
     reader: R,
     left: Rc<Cell<u64>>,
@@ -98,7 +99,7 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// Visits the records of a value. Members that are not wanted are skipped without being kept.
+/// Visits the records of a value. Members outside of the selection are skipped without being stored.
 struct Records<'a> {
     selection: &'a Selection,
     take: &'a mut dyn FnMut(Row) -> Result<(), &'static str>,

@@ -6,7 +6,7 @@ use super::conversion::{Conversion, DAMAGED, Digest, PBKDF2_SHA1, UNKNOWN, decod
 use super::phc;
 use super::row::is_nothing;
 
-/// The hash of a user or of a row of `credential`. `None`: it has no password.
+/// Returns the hash of a user or of a row of `credential`. None without a password.
 pub(super) fn convert(record: &Map<String, Value>) -> Option<Conversion> {
     match record.get("credentials") {
         Some(Value::Array(credentials)) => {
@@ -25,10 +25,10 @@ fn credential(credential: &Map<String, Value>) -> Option<Conversion> {
     let part = |names: [&str; 2]| names.into_iter().find_map(|name| document(credential.get(name)?));
     let (secret, data) = match (part(["secretData", "secret_data"]), part(["credentialData", "credential_data"])) {
         (Some(secret), Some(data)) => (secret, data),
-        // Before Keycloak 8 the members were in the credential itself.
+        // Before Keycloak 8, these members were in the credential itself.
         _ if credential.contains_key("hashedSaltedValue") => (credential.clone(), credential.clone()),
         (None, None) => return None,
-        // Beside the parameters of a hash, the cell of the hash has nothing.
+        // The row has parameters of a hash, and no hash.
         (None, Some(_)) if ["secretData", "secret_data"].iter().all(|name| lacks(credential, name)) => return None,
         _ => return Some(Conversion::Unsupported(DAMAGED)),
     };
@@ -53,7 +53,7 @@ fn credential(credential: &Map<String, Value>) -> Option<Conversion> {
     })
 }
 
-/// Whether a member is not there, or stands for nothing.
+/// Returns whether a member is missing, or stands for nothing.
 fn lacks(credential: &Map<String, Value>, name: &str) -> bool {
     match credential.get(name) {
         None | Some(Value::Null) => true,
@@ -62,7 +62,7 @@ fn lacks(credential: &Map<String, Value>, name: &str) -> bool {
     }
 }
 
-/// Parameters are lists of one text.
+/// Converts Argon2. Its parameters are lists of one text.
 fn argon2(data: &Map<String, Value>, rounds: &str, salt: &[u8], hash: &[u8]) -> Option<String> {
     let parameters = data.get("additionalParameters").and_then(Value::as_object)?;
     let text = |name: &str| match parameters.get(name)? {
@@ -85,7 +85,7 @@ fn argon2(data: &Map<String, Value>, rounds: &str, salt: &[u8], hash: &[u8]) -> 
     Some(format!("${name}$v={version}$m={memory},t={rounds},p={lanes}${}${}", encode(salt), encode(hash)))
 }
 
-/// A document is a text with JSON in exports, and may be an object in rows.
+/// Returns a document, which is a text with JSON in exports, and may be an object in rows.
 fn document(value: &Value) -> Option<Map<String, Value>> {
     match value {
         Value::Object(object) => Some(object.clone()),

@@ -1,4 +1,4 @@
-//! Entries of LDIF (RFC 2849).
+//! Reads entries of LDIF (RFC 2849).
 
 use std::io::BufRead;
 
@@ -12,17 +12,17 @@ use super::selection::Selection;
 use super::table::{NOT_UTF8, TOO_LONG};
 use crate::command::files::{Line, MAX_ROW_BYTES, TextLines, Unreadable};
 
-/// What a value that is in another file becomes: a scheme that is not supported.
+/// Replaces a value that is in another file. The scheme is not supported.
 const IN_OTHER_FILE: &str = "{URL}";
 
-/// Whether a text begins as LDIF does.
+/// Returns whether a text begins like LDIF.
 pub(super) fn begins(text: &[u8]) -> bool {
     let begins = |prefix: &[u8]| text.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
     [&b"dn:"[..], b"version:", b"#"].into_iter().any(begins)
 }
 
-/// Reads the entries of LDIF: an attribute a line, `::` before base64, blank lines between entries, comments after `#`, and lines that
-/// begin with a blank continue the one before. An attribute has one value or several.
+/// Reads the entries of LDIF. Each line has an attribute; `::` comes before base64; blank lines separate entries; comments begin with `#`;
+/// a line that begins with a blank continues the one before. An attribute has one value or several.
 pub(super) fn read(
     input: impl BufRead,
     skipped_lines: usize,
@@ -63,15 +63,15 @@ pub(super) fn read(
     }
 }
 
-/// An entry, as far as it is read.
+/// The entry that is being read.
 #[derive(Default)]
 struct Entry {
     attributes: Row,
-    /// The line at hand, with those that continue it.
+    /// The current line, with its continuation lines.
     line: String,
     /// Size of the lines in bytes.
     bytes: usize,
-    /// The first line that cannot be read, and why.
+    /// The first line that cannot be read, with the reason.
     broken: Option<(usize, &'static str)>,
 }
 
@@ -95,21 +95,21 @@ impl Entry {
         }
     }
 
-    /// Takes the attribute of the line at hand.
+    /// Adds the attribute of the current line.
     fn end_line(&mut self, selection: &Selection, number: usize) {
         let line = std::mem::take(&mut self.line);
         if line.starts_with('#') || self.broken.is_some() {
             return;
         }
         let Some((name, value)) = line.split_once(':') else { return };
-        // Options follow the name, such as `userPassword;x-hashed`.
+        // Options follow the name, such as in `userPassword;x-hashed`.
         let name = name.split(';').next().unwrap_or_default().trim();
         if !selection.contains(name) {
             return;
         }
         let value = match (value.strip_prefix(':'), value.strip_prefix('<')) {
             (Some(encoded), _) => match STANDARD.decode(encoded.trim()) {
-                // A value in clear may have any bytes. Its text is no hash.
+                // A value in clear text may have any bytes. Its text is not a hash.
                 Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                 Err(_) => {
                     self.broken = Some((number.saturating_sub(1), "has a value that is not base64"));

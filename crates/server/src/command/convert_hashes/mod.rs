@@ -1,7 +1,7 @@
-//! `convert-hashes`: hashes of pass codes and passwords from exports of other systems, as records for `import --update-only`.
+//! `convert-hashes`: converts hashes of pass codes and passwords from exports of other systems into records for `import --update-only`.
 //!
-//! Reads one record after the other and keeps none, so that its memory does not grow with the file. It needs neither a database nor
-//! keys, and never writes a hash anywhere but into its output.
+//! It reads one record at a time and keeps none, so that its memory does not grow with the file. It needs neither a database nor keys, and
+//! writes hashes only into its output.
 
 mod arguments;
 mod conversion;
@@ -61,7 +61,7 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<
             Ok(())
         }
     });
-    // What was converted before an error is complete.
+    // The records before an error are complete.
     let counts = output.finish()?;
     eprintln!("{counts}");
     read.with_context(|| name.clone())?;

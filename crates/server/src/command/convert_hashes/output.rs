@@ -1,4 +1,4 @@
-//! The records that are written, and the counts at the end.
+//! Writes the records, and counts the results.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -16,10 +16,10 @@ use super::conversion::{Candidate, Conversion, UNKNOWN};
 use super::selection::Join;
 use crate::command::new_file;
 
-/// Maximum number of lines about what cannot be read.
+/// Maximum number of messages about unreadable entries.
 const MAX_MESSAGES: u64 = 20;
 
-/// What came of the records of a file.
+/// Numbers of records by result.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     same: u64,
@@ -27,7 +27,7 @@ pub(super) struct Counts {
     weak: u64,
     without_hash: u64,
     without_value: u64,
-    /// Records with several hashes, of which one was written.
+    /// Number of records with several hashes, of which one was written.
     several: u64,
     comments: u64,
     broken: u64,
@@ -35,7 +35,7 @@ pub(super) struct Counts {
     unsupported: BTreeMap<String, u64>,
 }
 
-/// The records that are written.
+/// The output of the command.
 pub(super) struct Output {
     kind: Kind,
     join: Join,
@@ -43,7 +43,7 @@ pub(super) struct Output {
     limit: u64,
     records: BufWriter<Box<dyn Write>>,
     unsupported: Option<BufWriter<File>>,
-    /// Whether the list of what was left out has its header.
+    /// Whether the list of omitted hashes has its header.
     has_header: bool,
     counts: Counts,
 }
@@ -71,7 +71,7 @@ impl Output {
         })
     }
 
-    /// Writes a record, or counts why it is left out. Of several hashes the strongest counts that an import takes.
+    /// Writes a record, or counts the reason why it is omitted. Of several hashes, the strongest accepted one is written.
     pub(super) fn take(&mut self, value: Option<String>, candidates: Vec<Candidate>) -> anyhow::Result<()> {
         let several = candidates.len() > 1;
         let Some(best) = strongest(candidates, self.limit) else {
@@ -101,12 +101,12 @@ impl Output {
         Ok(self.records.write_all(b"\n")?)
     }
 
-    /// Counts a line that is a comment.
+    /// Counts a comment line.
     pub(super) fn count_comment(&mut self) {
         self.counts.comments += 1;
     }
 
-    /// Counts something that cannot be read, and says where it is and why.
+    /// Counts an unreadable entry, and prints its line and the reason.
     pub(super) fn count_broken(&mut self, file: &str, line: usize, why: &str) {
         self.counts.broken += 1;
         if self.counts.broken <= MAX_MESSAGES {
@@ -127,7 +127,7 @@ impl Output {
         Ok(writeln!(file, "{},{}", cell(value.unwrap_or_default()), cell(why))?)
     }
 
-    /// Ends the files, and returns the counts.
+    /// Flushes the files, and returns the counts.
     pub(super) fn finish(mut self) -> anyhow::Result<Counts> {
         self.records.flush().context("the records cannot be written")?;
         if let Some(file) = &mut self.unsupported {
@@ -137,16 +137,16 @@ impl Output {
     }
 }
 
-/// A hash that an import takes.
+/// A hash that an import accepts.
 pub(super) struct Accepted {
     pub(super) hash: String,
     cost: HashCost,
-    /// Whether the export has it in this form.
+    /// Whether the export has the hash in this form already.
     is_same: bool,
 }
 
 impl Accepted {
-    /// How strong it is against guessing: first whether it costs as much as is asked for today, then by its scheme.
+    /// Returns the strength against guessing: whether it has the cost that is required today, and the rank of its scheme.
     fn strength(&self) -> (bool, u8) {
         let schemes = ["$pbkdf2", "$2", "$scrypt", "$argon2"];
         let scheme = (1..).zip(schemes).find(|(_, prefix)| self.hash.starts_with(prefix)).map_or(0, |(rank, _)| rank);
@@ -154,20 +154,20 @@ impl Accepted {
     }
 }
 
-/// A hash that an import does not take.
+/// A hash that an import refuses.
 pub(super) struct Rejected {
     pub(super) why: String,
     is_over_limit: bool,
 }
 
-/// Of the hashes of a record, the strongest that an import takes, else the first. `limit` is the maximum memory in KiB.
+/// Returns the strongest accepted hash of a record, or else the first refused one. `limit` is the maximum memory in KiB.
 pub(super) fn strongest(candidates: Vec<Candidate>, limit: u64) -> Option<Result<Accepted, Rejected>> {
     let judged = candidates.into_iter().map(|candidate| examine(candidate, limit));
-    // Of equal ones, the last that comes counts.
+    // Of equally strong ones, the iterator returns the last, which is the first of the record.
     judged.rev().max_by_key(|judged| judged.as_ref().map_or((false, 0), Accepted::strength))
 }
 
-/// Says whether an import takes a hash. `limit` is the maximum memory in KiB.
+/// Returns whether an import accepts a hash. `limit` is the maximum memory in KiB.
 fn examine(candidate: Candidate, limit: u64) -> Result<Accepted, Rejected> {
     let unsupported = |why: &str| Rejected { why: why.to_owned(), is_over_limit: false };
     let hash = match candidate.conversion {
@@ -183,17 +183,17 @@ fn examine(candidate: Candidate, limit: u64) -> Result<Accepted, Rejected> {
 }
 
 impl Counts {
-    /// Records that were found.
+    /// Returns the number of records in the file.
     pub(super) fn records(&self) -> u64 {
         self.written() + self.without_hash + self.left_out()
     }
 
-    /// Records that were written.
+    /// Returns the number of written records.
     pub(super) fn written(&self) -> u64 {
         self.same + self.converted
     }
 
-    /// Records with a hash that was not written.
+    /// Returns the number of records whose hash was omitted.
     pub(super) fn left_out(&self) -> u64 {
         let sum = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>();
         sum(&self.over_limit) + sum(&self.unsupported) + self.without_value + self.broken

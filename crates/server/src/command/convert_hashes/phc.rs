@@ -1,5 +1,5 @@
-//! Hashes that begin with `$` and a scheme: PHC strings, those of Kratos and passlib, and bcrypt. Exports of Auth0, Odoo, Zitadel and
-//! others have them as they are.
+//! Converts hashes that begin with `$` and a scheme: PHC strings, those of Kratos and passlib, and bcrypt. Exports of Auth0, Odoo, Zitadel
+//! and others have such hashes.
 
 use super::conversion::{
     Conversion, DAMAGED, Digest, PBKDF2_SHA1, decode, decode_passlib, pbkdf2, scrypt, unsupported,
@@ -24,19 +24,19 @@ pub(super) fn convert(text: &str) -> Conversion {
     }
 }
 
-/// PBKDF2 of passlib: the rounds without a name, `.` for `+`.
+/// Converts PBKDF2 of passlib, which has the rounds without a name, and `.` for `+`.
 pub(super) fn passlib(digest: Digest, rounds: &str, salt: &str, hash: &str) -> Conversion {
     let bytes = decode_passlib(salt).zip(decode_passlib(hash));
     Conversion::of(bytes.and_then(|(salt, hash)| pbkdf2(digest, rounds, &salt, &hash)))
 }
 
-/// The same without the padding of base64.
+/// Returns a PHC string without the padding of base64.
 fn without_padding(name: &str, fields: &[&str]) -> String {
     let fields = fields.iter().map(|field| format!("${}", field.trim_end_matches('=')));
     format!("${name}{}", fields.collect::<String>())
 }
 
-/// scrypt: Kratos writes N itself as `ln`, others its logarithm.
+/// Converts scrypt. Kratos writes N itself as `ln`, others write its logarithm.
 fn kratos_scrypt(parameters: &str, salt: &str, hash: &str) -> Conversion {
     let number = |name: &str| {
         parameters

@@ -82,7 +82,7 @@ pub(super) fn spring(text: &str) -> Conversion {
     }
 }
 
-/// `None`: the text has another form.
+/// Converts scrypt of Spring. None where the text has another form.
 fn spring_scrypt(text: &str) -> Option<Conversion> {
     let ["", parameters, salt, hash] = text.split('$').collect::<Vec<_>>()[..] else { return None };
     let parameters = u32::from_str_radix(parameters, 16).ok()?;

@@ -5,12 +5,12 @@ use serde_json::{Map, Value};
 /// Members of an object, or columns of a table.
 pub(super) type Row = Map<String, Value>;
 
-/// Whether a text stands for no hash: databases write NULL or `\N` into a text file, and some put quotes around nothing.
+/// Returns whether a text stands for no hash: databases write NULL or `\N` into a text file, and some write empty quotes.
 pub(super) fn is_nothing(text: &str) -> bool {
     ["", "\"\"", "''", "\\N"].contains(&text) || text.eq_ignore_ascii_case("null")
 }
 
-/// The member at a path with dots, or of that very name, without regard to upper and lower case of ASCII letters.
+/// Returns the member at a path with dots, or with exactly that name. Upper and lower case of ASCII letters are equal.
 pub(super) fn at<'r>(row: &'r Row, path: &str) -> Option<&'r Value> {
     let named = |object: &'r Row, name: &str| {
         object

@@ -1,26 +1,26 @@
-//! The members of an export that are read, and what they say.
+//! The selection of members of an export, and their values.
 
 use super::conversion::Candidate;
 use super::format::Format;
 use super::row::{Row, at, is_nothing};
 
-/// The column of the value, and that of the hash, of lines without a header.
+/// Columns of the value and of the hash, in lines without a header.
 pub(super) const VALUE: &str = "value of the line";
 pub(super) const HASH: &str = "hash of the line";
 
-/// What a hash belongs to: the member of the records that are written, and where an export has its value.
+/// The owner of a hash: the member of the written records that identifies it, and the member of the export with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Join {
     pub(super) field: String,
-    /// Where the export has it, when it was said.
+    /// The member of the export, if an option names it.
     pub(super) member: Option<String>,
 }
 
-/// Members of an export that are read, by their names or the first parts of their paths. All others are skipped.
+/// The selected members of an export, by name or by the first part of the path. All others are skipped.
 pub(super) struct Selection {
     format: Format,
     join: Join,
-    /// The member or column of the hash, when it was said.
+    /// The member or column of the hash, if an option names it.
     hash: Option<String>,
 }
 
@@ -35,24 +35,24 @@ impl Selection {
         join.chain(self.hash_members()).chain(of_format.into_iter().flatten().copied())
     }
 
-    /// Where the hash may be, the first of these that is there.
+    /// Returns the members that may have the hash. The first one that exists counts.
     fn hash_members(&self) -> impl Iterator<Item = &str> {
         let known = self.format.hash_members().iter().copied().filter(|_| self.hash.is_none());
         self.hash.as_deref().into_iter().chain(known)
     }
 
-    /// Whether a member is read.
+    /// Returns whether a member is selected.
     pub(super) fn contains(&self, member: &str) -> bool {
         let is_first = |name: &str| name.split('.').next().is_some_and(|first| first.eq_ignore_ascii_case(member));
         self.names().any(|name| name.eq_ignore_ascii_case(member) || is_first(name))
     }
 
-    /// Whether a member or column has hashes.
+    /// Returns whether a member or column has hashes.
     pub(super) fn is_hash(&self, name: &str) -> bool {
         self.hash_members().any(|member| member.eq_ignore_ascii_case(name))
     }
 
-    /// What the hash of a row belongs to.
+    /// Returns the value that identifies the owner of the hash of a row.
     pub(super) fn value(&self, row: &Row) -> Option<String> {
         let text = |path: &str| match at(row, path)? {
             serde_json::Value::String(text) if !is_nothing(text.trim()) => Some(text.trim().to_owned()),
@@ -69,7 +69,7 @@ impl Selection {
         }
     }
 
-    /// The hashes of a row, converted. Of several members that may have them, the first that has any counts.
+    /// Returns the converted hashes of a row, from the first member that has any.
     pub(super) fn hashes(&self, row: &Row) -> Vec<Candidate> {
         self.format.hashes(row, [HASH].into_iter().chain(self.hash_members()))
     }

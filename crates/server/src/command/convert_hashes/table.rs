@@ -1,4 +1,4 @@
-//! Records of text files: CSV with a header, or lines of a value and its hash.
+//! Reads records of text files: CSV with a header, or lines with a value and its hash.
 
 use std::io::BufRead;
 
@@ -9,19 +9,19 @@ use super::row::is_nothing;
 use super::selection::{HASH, Selection, VALUE};
 use crate::command::files::{Line, Reader, Start, TooLarge, Unreadable, WrongQuote, columns_of};
 
-/// What separates a value from its hash on a line, also where the value has blanks or colons.
+/// Separators between a value and its hash, which have priority because a value may contain blanks and colons.
 const SEPARATORS: [char; 4] = ['\t', ',', ';', '|'];
-/// All that may separate them.
+/// All separators between a value and its hash.
 const ALL_SEPARATORS: [char; 6] = ['\t', ',', ';', '|', ' ', ':'];
 /// Number of fields of a line of `/etc/shadow`.
 const SHADOW_FIELDS: usize = 9;
-/// Number of columns from which on a first line without hashes is a header and not a value with its hash.
+/// Minimum number of columns at which a first line without hashes is a header, and not a value with its hash.
 const MIN_HEADER_COLUMNS: usize = 3;
 
 pub(super) const TOO_LONG: &str = "is longer than 256 KiB";
 pub(super) const NOT_UTF8: &str = "is not UTF-8: say --encoding, for example windows-1252";
 
-/// Reads CSV where the first line names a column with hashes, else lines of a value and its hash.
+/// Reads CSV if the first line names a column with hashes, or else lines with a value and its hash.
 pub(super) fn read(
     mut input: impl BufRead,
     skipped_lines: usize,
@@ -81,12 +81,12 @@ fn rows<R: BufRead>(
     Ok(())
 }
 
-/// Whether a cell may be a hash, or stand for one that is not there, and not the name of a column.
+/// Returns whether a cell may be a hash or stand for a missing one, and is not the name of a column.
 fn looks_like_hash(cell: &str) -> bool {
     cell.contains(['$', '{', '*', '!']) || is_nothing(cell) || cell.len() >= 32
 }
 
-/// A value and its hash.
+/// Returns the value and the hash of a line.
 fn pair(line: &str, number: usize, delimiter: u8) -> Entry {
     let broken = Entry::Unreadable { line: number, why: "has no value with a hash after it" };
     if line.starts_with('#') {
@@ -104,8 +104,8 @@ fn pair(line: &str, number: usize, delimiter: u8) -> Entry {
     Entry::Row(members.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect())
 }
 
-/// The value of a line and its hash. The hash begins with the first `$` or `{` after a separator, else after the first separator. In
-/// lines with colons, as those of `htpasswd` and `/etc/shadow`, more fields may follow.
+/// Splits a line into the value and the hash. The hash begins with the first `$` or `{` after a separator, or else after the first
+/// separator. In lines with colons, such as those of `htpasswd` and `/etc/shadow`, more fields may follow.
 fn split(line: &str) -> Option<(&str, &str)> {
     let marked = line.match_indices(['$', '{']).find_map(|(at, _)| {
         let value = line[..at].trim_end_matches(['"', '\'']);

@@ -20,7 +20,7 @@ use crate::command::files;
 
 const PASSWORD: &str = "pässword 0042";
 const WORK: HashWork = HashWork { queue: HashQueue::Authenticated, share: 0 };
-/// Enough for every hash of the exports, in KiB.
+/// Maximum memory of a hash, in KiB, which suffices for all exports.
 const LIMIT: u64 = 128 * 1_024;
 
 macro_rules! export {
@@ -29,7 +29,7 @@ macro_rules! export {
     };
 }
 
-/// What becomes of each record: the value that its hash belongs to, and the hash or the scheme that is not supported.
+/// Returns the result of each record: the value that identifies the owner, and the hash or the unsupported scheme.
 fn converted(format: Format, join: Option<&str>, text: &str) -> Vec<(Option<String>, Option<Conversion>)> {
     converted_bytes(format, join, text.as_bytes().to_vec())
 }
@@ -65,13 +65,13 @@ fn read(bytes: Vec<u8>, selection: &Selection, format: Format, each: &mut EntryS
     input::read(files::text(Cursor::new(bytes), None)?, format, selection, each)
 }
 
-/// Checks that hashes match the password and no other, and returns what is not supported, by what it belongs to.
+/// Checks that hashes match only the password, and returns the unsupported ones by owner.
 async fn unsupported(format: Format, text: &str) -> BTreeMap<String, String> {
     let secrets = KeyedSecrets::new(&ring(&[RING_A]), Arc::new(SystemRandom));
     let mut others = BTreeMap::new();
     let mut matching = 0;
     for (value, conversion) in converted(format, None, text) {
-        // A row that belongs to nothing has no hash either.
+        // A row without an owner has no hash either.
         let Some(value) = value else {
             assert_eq!(conversion, None);
             continue;
@@ -113,7 +113,7 @@ async fn keycloak() {
     assert_eq!(unsupported(Format::Keycloak, export!("keycloak-credential.csv")).await, expected([]));
     let by_email = converted(Format::Keycloak, Some("email"), export!("keycloak-realm.json"));
     assert_eq!(by_email[0].0.as_deref(), Some("sha256@example.org"));
-    // A row as JSON has its documents as objects or as texts; before version 8 the members were in the credential.
+    // The documents of a JSON row are objects or texts; before version 8 the members were in the credential.
     let rows = r#"{"user_id": "u", "secret_data": {"value": "AAAA", "salt": "c2FsdHNhbHQ="}, "credential_data": {"hashIterations": 7, "algorithm": "pbkdf2-sha512"}}
         {"username": "old", "credentials": [{"type": "password", "hashedSaltedValue": "AAAA", "salt": "c2FsdHNhbHQ=", "hashIterations": 9, "algorithm": "pbkdf2-sha256"}]}
         {"user_id": "v", "secret_data": "{\"value\": 1", "credential_data": "{}"}"#;
@@ -189,12 +189,12 @@ async fn ldap_with_several_values() {
         ("locked", "none"),
     ]);
     assert_eq!(found, expected);
-    // The same in every form of a file.
+    // All forms of a file have the same result.
     let text = export!("ldap-several.ldif");
     let plain = converted(Format::Ldap, None, text);
     assert_eq!(converted(Format::Ldap, None, &text.replace('\n', "\r\n")), plain);
     assert_eq!(converted(Format::Ldap, None, &text.replace('\n', "\r")), plain);
-    // One entry that cannot be read costs no other.
+    // An unreadable entry does not affect others.
     let entry = |value: &str| format!("dn: uid=a\nuid: a\nuserPassword:{value}\n\ndn: uid=b\nuid: b\n");
     let (broken, next) = ((None, None), (Some("b".to_owned()), None));
     let long = format!(" {}\n {}", "x".repeat(200_000), "y".repeat(200_000));
@@ -270,7 +270,7 @@ fn a_table_without_hashes_is_refused() {
     assert_eq!(hashes, [Conversion::Hash("$2y$05$x".to_owned())]);
 }
 
-/// The forms of files that an import reads are read here too.
+/// The command reads the same forms of files as an import.
 #[test]
 fn packed_and_transcoded_exports_are_the_same() {
     use std::io::Write;
@@ -321,7 +321,7 @@ async fn lines_of_phc_strings() {
     assert_eq!(values, ["0042", "0043", "0044", "0045", "no"]);
 }
 
-/// Damaged parts of every kind are told from good hashes, and no name of a scheme repeats a part of a hash.
+/// Damaged hashes are distinguished from valid ones, and the name of a scheme repeats no part of a hash.
 #[test]
 fn damaged_hashes_are_not_converted() {
     for (format, text) in [
@@ -348,7 +348,7 @@ fn damaged_hashes_are_not_converted() {
     }
 }
 
-/// What databases write for nothing is no hash, in every form; a hash in a later column counts.
+/// Texts that stand for nothing are no hashes, in every form; a hash in a later column counts.
 #[test]
 fn cells_of_nothing_are_no_hashes() {
     let none = |value: &str| -> (Option<String>, Option<Conversion>) { (Some(value.to_owned()), None) };
@@ -403,7 +403,7 @@ fn broken_documents_end_with_an_error_that_repeats_nothing() {
     }
 }
 
-/// Texts of every kind are read without a panic.
+/// No text causes a panic.
 #[test]
 fn no_text_panics() {
     use proptest::prelude::*;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::command::files;
 
-/// Rows of a file: the line of each, and its record or what is wrong with it.
+/// Returns the rows of a file: the line of each, and its record or its error.
 fn rows(bytes: &[u8], mapping: &str) -> anyhow::Result<Vec<(usize, Result<Value, String>)>> {
     let mapping = Mapping::read(Some(mapping), &[]).map_err(|what| anyhow!(what))?;
     let text = files::text(Cursor::new(bytes.to_vec()), mapping.options.encoding)?;
@@ -67,12 +67,12 @@ fn encodings_are_stated_and_never_guessed() {
         let error = rows(&bytes, CODES).expect_err("not UTF-8").to_string();
         let expected = ["line 2", "column \"text\"", "\\xcc", "windows-1252, windows-1253 or iso-8859-7"];
         assert!(expected.iter().all(|part| error.contains(part)), "{error}");
-        // What is in the code is not repeated.
+        // The error does not repeat the text of a code.
         let (bytes, ..) = encoding.encode("code;text\nΜΥΣΤΙΚΟ;x\n");
         let error = rows(&bytes, CODES).expect_err("not UTF-8").to_string();
         assert!(error.contains("line 2") && !error.contains("\\x"), "{error}");
     }
-    // A byte that windows-1253 leaves free.
+    // A byte without a character in windows-1253.
     let stated = format!("[csv]\nencoding = \"windows-1253\"\n{CODES}");
     let found = rows(b"code;text\n1;a\xaa\n2;b\n", &stated).expect("read");
     assert!(found[0].1.as_ref().is_err_and(|what| what.contains("windows-1253")), "{found:?}");
@@ -112,7 +112,7 @@ fn a_row_whose_quotes_do_not_pair_is_refused() {
         assert!(row.1.as_ref().is_err_and(|what| !what.contains("pipe") && !what.contains("tail")), "{row:?}");
     }
     assert_eq!(found[2..], [code(4, "3", "c")]);
-    // A row that would be skipped is not: it may have swallowed others.
+    // A row that would be skipped is not, because it may contain the text of other rows.
     let skip = format!("[csv]\nskip_without = \"code\"\n{CODES}");
     assert!(rows(b"code,text\n,\"a\n2,b\n", &skip).expect("read")[0].1.is_err());
     assert!(rows(b"code,text\n,\"", CODES).expect("read")[0].1.is_err());
@@ -127,7 +127,7 @@ fn a_header_below_a_title_is_skipped_to_and_found() {
     assert!(error.contains("line 4 has the columns: set skip_lines = 2"), "{error}");
     let skipping = |count: usize| format!("[csv]\nskip_lines = {count}\n{CODES}");
     assert_eq!(rows(title.as_bytes(), &skipping(2)).expect("read"), [code(5, "1", "a")]);
-    // A title without a delimiter, and the line of a spreadsheet before it.
+    // A title without a delimiter, and the line that a spreadsheet writes before it.
     for text in [
         "Customer cards\ncode;text\n1;a\n",
         "sep=;\r\nCustomer cards\r\ncode;text\r\n1;a\r\n",
@@ -177,7 +177,7 @@ fn endless_headers_are_refused() {
 }
 
 proptest::proptest! {
-    /// Whatever the bytes are: rows come in order, and the file is read to its end or refused.
+    /// For any bytes, rows come in order, and the file is read to its end or refused.
     #[test]
     fn any_bytes_are_read_or_refused(
         bytes in proptest::collection::vec(proptest::prelude::prop_oneof![proptest::prelude::any::<u8>(), proptest::sample::select(b";,\"\n\r\t='0a\xef\xbb\xbf\x1f\x8b".to_vec())], 0..80),

@@ -1,4 +1,4 @@
-//! Dates in a form that a mapping file states. They become ISO 8601, which the import reads in the configured time zone.
+//! Dates in a form that a mapping file states. They are converted to ISO 8601, which the import reads in the configured time zone.
 
 use chrono::{NaiveDate, NaiveTime};
 
@@ -11,7 +11,7 @@ pub(super) struct DateForm {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// One or two digits: day, month, hour, minute or second. The index is its place in the fields that are read.
+    /// One or two digits: day, month, hour, minute or second. The index is the position among these numbers.
     Number(usize),
     /// Four digits.
     Year,
@@ -29,7 +29,7 @@ const MINUTE: usize = 3;
 const SECOND: usize = 4;
 
 impl DateForm {
-    /// Reads a form, or says what is wrong with it.
+    /// Reads a form. The error describes what is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut characters = text.chars();
@@ -64,12 +64,12 @@ impl DateForm {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// The form as the mapping file states it.
+    /// Returns the form as the mapping file states it.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The date in ISO 8601, without a time where the form has none. `None`: the text has another form, or no calendar has the date.
+    /// Returns the date in ISO 8601, without a time if the form has none. None for a text of another form, or a date that does not exist.
     pub(super) fn to_iso(&self, text: &str) -> Option<String> {
         let (mut rest, mut numbers, mut year, mut offset) = (text, [0; 5], 0, "");
         let mut has_time = false;
@@ -93,7 +93,7 @@ impl DateForm {
                     let length =
                         rest.find(|c: char| !matches!(c, 'Z' | '+' | '-' | ':' | '0'..='9')).unwrap_or(rest.len());
                     (offset, rest) = rest.split_at(length);
-                    // What is no offset is refused when the ISO form is read.
+                    // A wrong offset is refused when the ISO form is read.
                     if offset.is_empty() {
                         return None;
                     }
@@ -107,7 +107,7 @@ impl DateForm {
     }
 }
 
-/// Reads a number of `min` to `max` digits. Returns it with the text behind it.
+/// Reads a number of `min` to `max` digits. Returns it with the rest of the text.
 fn digits(text: &str, min: usize, max: usize) -> Option<(u32, &str)> {
     let length = text.bytes().take(max).take_while(u8::is_ascii_digit).count();
     let (digits, rest) = text.split_at(length);

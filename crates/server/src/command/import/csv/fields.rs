@@ -1,10 +1,10 @@
-//! Fields of an access token that a column can be mapped to.
+//! Fields of an access token to which a column can be mapped.
 
 use access_tokens_domain::life_cycle::LifeCycleState;
 
 use super::value;
 
-/// How the text of a field is read, and whether a message may repeat it.
+/// The kind of a field. It decides how the text is read, and whether messages may repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FieldKind {
     /// A text. Messages may repeat it.
@@ -16,7 +16,7 @@ pub(super) enum FieldKind {
     State,
 }
 
-/// A field by its name, with dots between the members.
+/// The name of a field, with dots between the members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FieldName {
     pub(super) path: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct FieldName {
 
 use FieldKind::{Code, Date, Number, State, Text};
 
-/// Every field, in the order in which a message lists them.
+/// All fields, in the order of messages.
 const FIELDS: [(&str, FieldKind); 38] = [
     ("id", Text),
     ("number", Text),
@@ -68,18 +68,18 @@ const FIELDS: [(&str, FieldKind); 38] = [
 ];
 
 impl FieldName {
-    /// The field of this name.
+    /// Returns the field of this name.
     pub(super) fn find(path: &str) -> Option<Self> {
         FIELDS.into_iter().find(|(name, _)| *name == path).map(|(path, kind)| Self { path, kind })
     }
 
-    /// Whether fields of this name have members, as `classification` has.
+    /// Returns whether fields of this name have members, such as `classification`.
     pub(super) fn is_group(path: &str) -> bool {
         FIELDS.iter().any(|(name, _)| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
     }
 
-    /// Says why a cell is no value of this field, where the field names something: a text that stands for nothing would be one name of
-    /// many rows. As a pass code it would be one that many share.
+    /// Returns why a cell is not a value of this field. A field that names an object refuses a text that stands for nothing, because that
+    /// would be one name for many rows. A pass code refuses it, because many tokens would share it.
     pub(super) fn refusal(self, text: &str) -> Option<&'static str> {
         let is_key = self.path == "id" || self.path.ends_with(".id") || self.path.ends_with("number");
         match self.path {
@@ -90,12 +90,12 @@ impl FieldName {
         }
     }
 
-    /// The names of all fields, for messages.
+    /// Returns the names of all fields, for messages.
     pub(super) fn known() -> String {
         FIELDS.map(|(name, _)| name).join(", ")
     }
 
-    /// Whether a value that is known before the first row can be one of this field.
+    /// Checks a value that is known before the first row.
     pub(super) fn check(self, value: &str) -> Result<(), String> {
         if self.kind == State && LifeCycleState::from_name(value).is_none() {
             let known = "EFFECTIVE, NOT_EFFECTIVE and PENDING_VERIFICATION";

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use super::fields::FieldName;
 use super::options::{Options, RawOptions};
 
-/// A field of a mapping file as it is written, by a table.
+/// A field of a mapping file, as its table states it.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
@@ -28,7 +28,7 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// A field that is a column as it is.
+    /// Returns the rule of a field that has the value of a column.
     pub(super) fn of_column(column: &str) -> Self {
         Self { column: Some(column.to_owned()), ..Self::default() }
     }
@@ -39,12 +39,12 @@ impl Rule {
 pub(in super::super) struct Mapping {
     pub(in super::super) options: Options,
     pub(super) rules: Vec<(FieldName, Rule)>,
-    /// Whether fields are named at all. If not, the names of the columns are those of fields.
+    /// Whether the mapping names fields. If it does not, the columns have the names of fields.
     pub(in super::super) names_fields: bool,
 }
 
 impl Mapping {
-    /// Reads a mapping file, and lays `FIELD=COLUMN` pairs over it. An error says what is wrong with the first wrong part.
+    /// Reads a mapping file, and overrides it with `FIELD=COLUMN` pairs. An error describes the first wrong part.
     pub(in super::super) fn read(file: Option<&str>, pairs: &[String]) -> Result<Self, String> {
         let mut mapping = file.map_or(Ok(Self::default()), Self::of_file)?;
         let mut given = Vec::new();
@@ -82,7 +82,7 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// Adds the fields of a table. A name with dots in it is the same as tables in tables.
+    /// Adds the fields of a table. A name with dots is the same as nested tables.
     fn add_fields(&mut self, parent: &str, fields: Table) -> Result<(), String> {
         for (name, value) in fields {
             let path = if parent.is_empty() { name } else { format!("{parent}.{name}") };

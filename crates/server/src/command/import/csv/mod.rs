@@ -1,6 +1,6 @@
-//! CSV files: rows that a mapping makes records of.
+//! CSV files: a mapping converts their rows to records.
 //!
-//! Everything below this module is free of files and databases: it reads bytes and answers records.
+//! This module and those below it use no files and databases: they read bytes and return records.
 
 mod date;
 mod fields;
@@ -26,21 +26,21 @@ use crate::command::files::{
     Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Start, Text, TooLarge, WrongQuote, columns_of, detect_delimiter,
 };
 
-/// Maximum number of rows in which a header below a title is looked for.
+/// Maximum number of rows that are searched for a header below a title.
 const MAX_TITLE_ROWS: usize = 20;
-/// Maximum number of columns that an error lists, and of characters of a name among them.
+/// Maximum number of columns in an error, and maximum length of their names, in characters.
 const MAX_LISTED_COLUMNS: usize = 100;
 const MAX_LISTED_NAME: usize = 60;
-/// Maximum number of characters of a cell that is not UTF-8 in an error.
+/// Maximum length of a cell in an error about its encoding, in characters.
 const MAX_SHOWN_CELL: usize = 40;
 
-/// What a file of refused rows must repeat, so that the same mapping reads it.
+/// The head of a file. A file of refused rows repeats it, so that the same mapping reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) delimiter: u8,
-    /// Lines before the header that are no rows.
+    /// Lines before the header.
     pub(super) skipped: Vec<String>,
-    /// Names of the columns as the file has them, without that of the reasons of an earlier import.
+    /// Names of the columns, without the column of reasons of an earlier import.
     pub(super) columns: Vec<String>,
     pub(super) has_header: bool,
 }
@@ -48,9 +48,9 @@ pub(super) struct Head {
 /// The text of a file.
 pub(super) struct Input<R> {
     pub(super) reader: R,
-    /// The encoding that it was decoded from, if it was not UTF-8.
+    /// The encoding that the text was decoded from. None for UTF-8.
     pub(super) transcoded: Option<&'static str>,
-    /// Empty lines that were passed over already.
+    /// Number of empty lines that were skipped.
     pub(super) skipped_lines: usize,
 }
 
@@ -70,11 +70,11 @@ struct Opened<R> {
 
 /// A row of a file.
 pub(super) struct Row {
-    /// The line on which it begins.
+    /// The line on which the row begins.
     pub(super) line: usize,
-    /// Its size in bytes.
+    /// The size of the row, in bytes.
     pub(super) bytes: usize,
-    /// Its cells, but for one with reasons of an earlier import. `None` where the row is too large.
+    /// The cells, without the reason of an earlier import. None where the row is too large.
     pub(super) cells: Option<Vec<String>>,
     pub(super) record: Result<Record, Error>,
 }
@@ -89,7 +89,7 @@ pub(super) struct Rows<R> {
 }
 
 impl<R: BufRead> Rows<R> {
-    /// Reads the header and binds the mapping to it. `None`: the file has no row.
+    /// Reads the header and applies the mapping to it. None where the file has no row.
     pub(super) fn open(input: Input<R>, mapping: &Mapping) -> anyhow::Result<Option<Self>> {
         let transcoded = input.transcoded;
         let Some(opened) = open(input, &mapping.options)? else { return Ok(None) };
@@ -113,12 +113,12 @@ impl<R: BufRead> Rows<R> {
         &self.head
     }
 
-    /// Columns that the mapping does not use.
+    /// Returns the columns that the mapping does not use.
     pub(super) fn unmapped(&self) -> &[String] {
         self.plan.unmapped()
     }
 
-    /// The next row that is not skipped. An error ends the file: a part of it is not UTF-8, or cannot be read.
+    /// Returns the next row that is not skipped. An error ends the file: a part of it is not UTF-8, or cannot be read.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Row>> {
         loop {
             let (line, cells, wrong_quote) = match self.first.take() {
@@ -150,7 +150,7 @@ impl<R: BufRead> Rows<R> {
                 None => record,
             };
             let columns = self.head.columns.len();
-            // One cell more is the reason; a row with still more is refused again, and keeps them.
+            // One additional cell is the reason. A row with more cells is refused again, and keeps them.
             let own = if self.plan.has_reasons() && texts.len() <= columns + 1 {
                 texts.len().min(columns)
             } else {
@@ -161,8 +161,8 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
-    /// The cells of a row with a wrong quote, which may be parts of several rows. In a file of refused rows their quotes are right, so
-    /// they get more cells than there are columns: the row is refused again until it is mended.
+    /// Returns the cells of a row with a wrong quote, which may be parts of several rows. The file of refused rows writes them with correct
+    /// quotes, so they get more cells than there are columns: the row is refused again until it is corrected.
     fn with_wrong_quote(&self, texts: &[&str]) -> Vec<String> {
         let mut cells: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         cells.resize(cells.len().max(self.head.columns.len() + 1), String::new());
@@ -177,13 +177,13 @@ impl<R: BufRead> Rows<R> {
     }
 }
 
-/// A file as `--inspect` shows it: every row as texts, without a mapping.
+/// A file for `--inspect`: every row as texts, without a mapping.
 pub(super) struct Table<R> {
     opened: Opened<R>,
 }
 
 impl<R: BufRead> Table<R> {
-    /// Reads the header. `None`: the file has no row.
+    /// Reads the header. None where the file has no row.
     pub(super) fn open(input: Input<R>, options: &Options) -> anyhow::Result<Option<Self>> {
         Ok(open(input, options)?.map(|opened| Self { opened }))
     }
@@ -192,7 +192,7 @@ impl<R: BufRead> Table<R> {
         &self.opened.head
     }
 
-    /// The next row: its line, and its cells where it is not too large and its quotes are right.
+    /// Returns the next row: its line, and its cells unless it is too large or has a wrong quote.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<(usize, Option<Vec<String>>)>> {
         let (line, cells) = match self.opened.first.take() {
             Some((line, cells)) => (line, Some(cells)),
@@ -208,7 +208,7 @@ impl<R: BufRead> Table<R> {
     }
 }
 
-/// Reads the first line for the delimiter, and the header.
+/// Reads the first line to detect the delimiter, and the header.
 fn open<R: BufRead>(input: Input<R>, options: &Options) -> anyhow::Result<Option<Opened<R>>> {
     let Input { reader: mut input, transcoded, skipped_lines } = input;
     let start = Start::read(&mut input, skipped_lines, options.delimiter, options.skip_lines)?;
@@ -233,7 +233,7 @@ fn open<R: BufRead>(input: Input<R>, options: &Options) -> anyhow::Result<Option
     Ok(Some(Opened { reader, head, first }))
 }
 
-/// Looks for a header that the mapping fits, below a title. Returns its line, and the number of lines before it.
+/// Searches for a header that fits the mapping, below a title. Returns its line, and the number of lines before it.
 fn header_further_down<R: BufRead>(
     reader: &mut Reader<R>,
     head: &Head,
@@ -244,7 +244,7 @@ fn header_further_down<R: BufRead>(
         let Ok(cells) = row.cells else { continue };
         let mut columns: Vec<String> = cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
         if let [line] = columns.as_slice() {
-            // A title has no delimiter, so that another one was taken for that of the rows.
+            // A title has no delimiter, so that another delimiter may have been detected than that of the rows.
             columns = columns_of(line.as_bytes(), detect_delimiter(line.as_bytes()));
         }
         if Plan::new(mapping, &columns).is_ok() {
@@ -254,7 +254,7 @@ fn header_further_down<R: BufRead>(
     Ok(None)
 }
 
-/// The cells as texts. The error about one that is not UTF-8 shows it, with the name of its column, where `shown` gives a name.
+/// Returns the cells as texts. The error about a cell that is not UTF-8 shows it with the name of its column, if `shown` returns a name.
 fn texts(line: usize, cells: &Cells, shown: impl Fn(usize) -> Option<String>) -> anyhow::Result<Vec<&str>> {
     let mut texts = Vec::with_capacity(cells.len());
     for (place, cell) in cells.iter().enumerate() {
@@ -283,7 +283,7 @@ fn refused_quote(wrong_quote: WrongQuote) -> Error {
     Error::field(Reason::InvalidFieldValue, "", in_words(wrong_quote))
 }
 
-/// What is wrong with a quote. It repeats no text of the row, which may be a code.
+/// Describes a wrong quote. The text repeats nothing of the row, which may contain a code.
 fn in_words(wrong_quote: WrongQuote) -> String {
     match wrong_quote {
         WrongQuote::NotClosed { opened } => {
@@ -296,12 +296,12 @@ fn in_words(wrong_quote: WrongQuote) -> String {
     }
 }
 
-/// What does not fit a file, with the columns of the file.
+/// Returns an error about a file, with the columns of the file.
 fn with_columns(what: &str, columns: &[String]) -> anyhow::Error {
     anyhow!("{what}; columns of the file: {}", listed(columns))
 }
 
-/// Names of columns for a message, which is short however many there are.
+/// Lists names of columns for a message, in a limited length.
 pub(super) fn listed(columns: &[String]) -> String {
     let short = |name: &String| name.chars().take(MAX_LISTED_NAME).collect::<String>();
     let names: Vec<String> = columns.iter().take(MAX_LISTED_COLUMNS).map(|name| format!("{:?}", short(name))).collect();
@@ -310,7 +310,7 @@ pub(super) fn listed(columns: &[String]) -> String {
     format!("{}{more}", names.join(", "))
 }
 
-/// The columns of a file for an error about its mapping, which cannot say how the file is read.
+/// Returns an error about a mapping, with the columns of a file. The mapping cannot state how the file is read.
 pub(super) fn explain_columns<R: BufRead>(what: &str, input: Input<R>) -> anyhow::Error {
     match open(input, &Options::default()) {
         Ok(Some(opened)) => with_columns(what, &opened.head.columns),
@@ -318,7 +318,7 @@ pub(super) fn explain_columns<R: BufRead>(what: &str, input: Input<R>) -> anyhow
     }
 }
 
-/// The field whose name a column has, but for case, blanks and dashes.
+/// Returns the field whose name a column has, apart from case, blanks and dashes.
 pub(super) fn suggested_field(column: &str) -> Option<&'static str> {
     let plain: String = column.to_lowercase().chars().map(|c| if matches!(c, ' ' | '-') { '_' } else { c }).collect();
     FieldName::find(&plain).map(|field| field.path)

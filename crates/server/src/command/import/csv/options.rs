@@ -1,4 +1,4 @@
-//! How a CSV file is read: the table `[csv]` of a mapping file.
+//! Options for reading CSV files: the table `[csv]` of a mapping file.
 
 use encoding_rs::Encoding;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use crate::command::files::find_encoding;
 /// Maximum number of lines before the header.
 const MAX_SKIPPED_LINES: usize = 100;
 
-/// The table `[csv]` as it is written.
+/// The table `[csv]` of a mapping file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawOptions {
@@ -22,10 +22,10 @@ pub(super) struct RawOptions {
     date: Option<String>,
 }
 
-/// How a CSV file is read.
+/// Options for reading a CSV file.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Options {
-    /// The encoding where no byte order mark shows one. `None`: UTF-8.
+    /// The encoding of a file without a byte order mark. None: UTF-8.
     pub(in super::super) encoding: Option<&'static Encoding>,
     pub(super) delimiter: Option<u8>,
     pub(super) header: bool,
@@ -81,7 +81,7 @@ fn read_skip_lines(count: usize) -> Result<usize, String> {
     Ok(count)
 }
 
-/// The decimal separator of numbers.
+/// Reads the decimal separator of numbers.
 pub(super) fn read_decimal(text: &str) -> Result<char, String> {
     match text {
         "." => Ok('.'),

@@ -1,4 +1,4 @@
-//! A mapping that is bound to the columns of one file: it makes a record of each row.
+//! A mapping for the columns of one file: it converts each row to a record.
 
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::import::{self, Record};
@@ -13,27 +13,27 @@ use super::value::trim;
 /// The name of the last column of a file of refused rows.
 pub(in super::super) const REASON_COLUMN: &str = "reason";
 
-/// Fields whose members are those of another object, with the members that name it where its id does not, the usual one first.
+/// Fields with the members of another object, each with the members that identify the object without its id, the usual one first.
 const NAMED_BY: [(&str, &[&str]); 3] = [
     ("classification", &["name", "alternative_code"]),
     ("accounts_receivable", &["number", "name"]),
     ("rewards_participant", &["number"]),
 ];
 
-/// A mapping that is bound to the columns of one file.
+/// A mapping for the columns of one file.
 #[derive(Debug)]
 pub(super) struct Plan {
     fields: Vec<Field>,
-    /// Names of the columns, and the place of the one without which rows are skipped.
+    /// Names of the columns.
     columns: Vec<String>,
     skip_without: Option<usize>,
     unmapped: Vec<String>,
-    /// Whether the last column holds the reasons of an earlier import.
+    /// Whether the last column has the reasons of an earlier import.
     has_reasons: bool,
 }
 
 impl Plan {
-    /// Binds a mapping to columns, or says what does not fit.
+    /// Applies a mapping to columns. The error describes what does not fit.
     pub(super) fn new(mapping: &Mapping, columns: &[String]) -> Result<Self, String> {
         let columns: Vec<String> = columns.iter().map(|name| trim(name).to_owned()).collect();
         let rules = if mapping.names_fields { mapping.rules.clone() } else { rules_by_name(&columns)? };
@@ -58,7 +58,7 @@ impl Plan {
         Ok(Self { fields, skip_without, unmapped, has_reasons, columns })
     }
 
-    /// Columns that the mapping does not use.
+    /// Returns the columns that the mapping does not use.
     pub(super) fn unmapped(&self) -> &[String] {
         &self.unmapped
     }
@@ -67,14 +67,14 @@ impl Plan {
         self.has_reasons
     }
 
-    /// Whether a code is made of the cells of a column, so that no message may repeat them.
+    /// Returns whether a code is made of the cells of a column, so that no message may repeat them.
     pub(super) fn is_secret(&self, place: usize) -> bool {
         self.fields.iter().any(|field| field.name().kind == FieldKind::Code && field.uses(place))
     }
 
-    /// The record of a row; `None` for a row that is skipped. A row may have fewer cells than there are columns.
+    /// Returns the record of a row. None for a row that is skipped. A row may have fewer cells than there are columns.
     pub(super) fn record(&self, cells: &[&str]) -> Option<Result<Record, Error>> {
-        // What an earlier import said of the row is not part of it.
+        // The reason of an earlier import is not a part of the row.
         let own = if self.has_reasons { cells.len().min(self.columns.len() - 1) } else { cells.len() };
         if cells[..own].iter().all(|cell| trim(cell).is_empty()) {
             return None;
@@ -113,8 +113,8 @@ impl Plan {
 }
 
 impl Plan {
-    /// Puts null where the number or id of an owner is mapped and its cell is empty, so that a row never names the owner by the name
-    /// alone where the mapping says otherwise.
+    /// Sets the number or id of an owner to null if it is mapped and its cell is empty, so that a row does not identify the owner by the
+    /// name alone where the mapping says otherwise.
     fn keep_keys(&self, object: &mut Map<String, Value>) {
         for field in &self.fields {
             let Some((group, member @ ("id" | "number"))) = field.name().path.split_once('.') else { continue };
@@ -125,13 +125,13 @@ impl Plan {
     }
 }
 
-/// Without a mapping, columns are fields.
+/// Returns the rules of a file without a mapping, whose columns have the names of fields.
 fn rules_by_name(columns: &[String]) -> Result<Vec<(FieldName, Rule)>, String> {
     let mut rules = Vec::new();
     for (index, name) in columns.iter().enumerate() {
         match FieldName::find(name) {
             Some(field) => rules.push((field, Rule::of_column(name))),
-            // An empty column at the end is what spreadsheets leave.
+            // Spreadsheets leave an empty column at the end.
             None if name.is_empty() || (index + 1 == columns.len() && name == REASON_COLUMN) => {}
             None => {
                 let text = "without --map and --mapping (see --inspect), each column must have the name of a field";
@@ -145,7 +145,7 @@ fn rules_by_name(columns: &[String]) -> Result<Vec<(FieldName, Rule)>, String> {
     Ok(rules)
 }
 
-/// Refuses members of an object that no field names: each row would be refused.
+/// Refuses members of an object without a member that identifies it, because each row would be refused.
 fn check_names(rules: &[(FieldName, Rule)]) -> Result<(), String> {
     for (object, keys) in NAMED_BY {
         let mut members = rules.iter().filter_map(|(field, _)| field.path.strip_prefix(object)?.strip_prefix('.'));
@@ -162,7 +162,7 @@ fn columns_of(rule: &Rule) -> impl Iterator<Item = &str> {
     rule.column.iter().chain(rule.columns.iter().flatten()).map(|name| trim(name))
 }
 
-/// The place of a column that has this name alone.
+/// Returns the position of the only column with this name.
 fn find(columns: &[String], name: &str) -> Result<usize, String> {
     let mut places = columns.iter().enumerate().filter(|(_, column)| *column == trim(name)).map(|(place, _)| place);
     match (places.next(), places.next()) {
@@ -175,7 +175,7 @@ fn find(columns: &[String], name: &str) -> Result<usize, String> {
     }
 }
 
-/// Puts a value into an object, in objects of its own where its name has dots.
+/// Inserts a value into an object. A name with dots creates nested objects.
 fn insert(object: &mut Map<String, Value>, path: &str, value: Value) {
     match path.split_once('.') {
         None => _ = object.insert(path.to_owned(), value),

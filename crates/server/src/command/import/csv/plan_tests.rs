@@ -8,7 +8,7 @@ fn plan(mapping: &str, columns: &[&str]) -> Result<Plan, String> {
     Plan::new(&Mapping::read(Some(mapping).filter(|text| !text.is_empty()), &[])?, &columns)
 }
 
-/// The record of a row, or what is wrong with it. `null`: the row is skipped.
+/// Returns the record of a row, or the error. `null` is a skipped row.
 fn record(plan: &Plan, cells: &[&str]) -> Result<Value, String> {
     match plan.record(cells) {
         None => Ok(Value::Null),
@@ -17,13 +17,13 @@ fn record(plan: &Plan, cells: &[&str]) -> Result<Value, String> {
     }
 }
 
-/// A mapping of one field `f` of one column `c`.
+/// Returns a mapping of one field to the column `c`.
 fn one(field: &str, rule: &str) -> Plan {
     plan(&format!("[access_token]\n{field} = {{ column = \"c\", {rule} }}"), &["c"]).expect("a plan")
 }
 
 fn value(plan: &Plan, field: &str, cell: &str) -> Result<Value, String> {
-    // Another cell, so that an empty one is not an empty row.
+    // A second cell, so that an empty cell is not an empty row.
     record(plan, &[cell]).map(|record| record.get(field).cloned().unwrap_or_default())
 }
 
@@ -124,7 +124,7 @@ fn an_empty_cell_leaves_its_field_out() {
         )
     );
     assert!(record(&plan, &["1", "", "x", "K", "L", "M"]).expect_err("refused").contains("6 cells"));
-    // A row of spreadsheets may end in empty cells, but not in more than there are columns.
+    // A row may end with empty cells, but not have more cells than there are columns.
     assert!(record(&plan, &["1", "", "x", "K", "L", ""]).is_err());
 }
 
@@ -198,7 +198,7 @@ fn reasons_of_an_earlier_import_are_no_part_of_the_file() {
     assert_eq!(with_reasons.unmapped(), ["x"]);
     assert_eq!(record(&with_reasons, &["1", "", "because"]), Ok(json!({"number": "1"})));
     assert_eq!(record(&with_reasons, &["", "", "because"]), Ok(Value::Null), "a row that was emptied");
-    // The column of the file itself, and one more after it.
+    // A column of the file with that name, and another one after it.
     let own = "[access_token]\nnumber = \"n\"\nudf_string_1 = \"reason\"";
     let used = plan(own, &["n", "reason"]).expect("a plan");
     assert!(!used.has_reasons());
@@ -225,7 +225,7 @@ fn cells_that_name_nothing_are_refused_where_they_would_be_names() {
     for (field, cell) in [("udf_string_1", "NULL"), ("pass_code", "total"), ("pass_code", "'ABC'")] {
         assert!(record(&one(field, "prefix = \"\""), &[cell]).is_ok(), "{field} {cell}");
     }
-    // What the mapping names is wanted.
+    // A column that the mapping names is used.
     assert_eq!(
         value(&one("authentication_code", "map = { Total = \"T\" }"), "authentication_code", "Total"),
         Ok(json!("T"))

@@ -1,4 +1,4 @@
-//! One field of a mapping: from cells to a value.
+//! Rules of a mapping: the conversion of cells to a value.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use super::mapping::Rule;
 use super::options::{Options, read_decimal};
 use super::value::{self, clean, is_damaged};
 
-/// Maximum length of `pad`, which is that of a code.
+/// Maximum value of `pad`, which is the maximum length of a code.
 const MAX_PAD: usize = 256;
 /// Maximum number of characters of a value in a message.
 const MAX_QUOTE: usize = 60;
@@ -22,7 +22,7 @@ pub(super) struct Cell<'c> {
     pub(super) text: &'c str,
 }
 
-/// A field with what makes its value, in the order in which it is applied.
+/// A field with the conversions of its value, in the order of their application.
 #[derive(Debug)]
 pub(super) struct Field {
     name: FieldName,
@@ -59,7 +59,7 @@ enum Check {
 }
 
 impl Field {
-    /// Binds a rule to the columns of a file. `place` finds a column by its name.
+    /// Applies a rule to the columns of a file. `place` finds a column by its name.
     pub(super) fn new(
         name: FieldName,
         rule: &Rule,
@@ -84,7 +84,7 @@ impl Field {
         Ok(field)
     }
 
-    /// Refuses what no row could make right.
+    /// Refuses rules that no row can satisfy.
     fn check_rule(&self, rule: &Rule) -> Result<(), String> {
         if rule.decimal.is_some() && self.name.kind != FieldKind::Number {
             return Err("decimal is for fields that are numbers".to_owned());
@@ -117,7 +117,7 @@ impl Field {
         matches!(&self.source, Source::Columns { places, .. } if places.contains(&place))
     }
 
-    /// The value of a row; `None` where it is left out. An error says what is wrong, and repeats a value only where it is no code.
+    /// Returns the value of a row. None where it is omitted. The error repeats the value only if it is not a code.
     pub(super) fn value<'c>(&self, cell: impl Fn(usize) -> Cell<'c>) -> Result<Option<Value>, String> {
         let Source::Columns { places, join } = &self.source else {
             let Source::Constant(constant) = &self.source else { return Ok(None) };
@@ -149,7 +149,7 @@ impl Field {
         }
     }
 
-    /// What follows the default: from the text of the cells to the value.
+    /// Converts the text of the cells, or the default, to the value.
     fn finish(&self, text: &str) -> Result<Value, String> {
         let mut text = Cow::Borrowed(text);
         if let Some(pattern) = &self.pattern {
@@ -197,7 +197,7 @@ impl Field {
                     .to_iso(text)
                     .map(Value::from)
                     .ok_or_else(|| format!("is not a date of the form {}{}", form.text(), self.quote(text))),
-                // The import knows the forms, and the time zone.
+                // The import reads the date, in its time zone.
                 None => Ok(Value::from(text)),
             },
             FieldKind::State => self.name.check(text).map(|()| Value::from(text)),
@@ -205,7 +205,7 @@ impl Field {
         }
     }
 
-    /// The value for a message, or nothing where it is a code.
+    /// Returns the value for a message. Empty for a code.
     fn quote(&self, text: &str) -> String {
         if self.name.kind == FieldKind::Code {
             return String::new();

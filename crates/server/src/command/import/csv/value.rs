@@ -1,11 +1,11 @@
-//! Values of cells: what spreadsheets did to them, numbers, check digits.
+//! Values of cells: damage by spreadsheets, numbers, check digits.
 
 use std::borrow::Cow;
 
 use access_tokens_domain::card;
 
-/// The cell without outer blanks, and without what keeps a spreadsheet from reading a number or a formula: `="0042"`, and a leading `'`
-/// before a digit or a sign. A cell that also ends with `'` is in quotes of another kind, and stays as it is.
+/// Returns a cell without outer blanks, and without the marks that keep a spreadsheet from reading a number or a formula: `="0042"`, and a
+/// leading `'` before a digit or a sign. A cell that also ends with `'` has quotes of another kind, and does not change.
 pub(super) fn clean(cell: &str) -> Cow<'_, str> {
     let cell = trim(cell);
     if let Some(text) = cell.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
@@ -19,13 +19,13 @@ pub(super) fn clean(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text without outer blanks. A no-break space is one, and so is a byte order mark.
+/// Returns a text without outer blanks. A no-break space and a byte order mark are blanks.
 pub(super) fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
-/// Whether a spreadsheet shows this in place of a value: an error in any of its languages (`#N/A`, `#WERT!`), a column that is too
-/// narrow (`####`), or a number of which it dropped digits (`4,2E+12`).
+/// Returns whether a spreadsheet shows this in place of a value: an error in any of its languages (`#N/A`, `#WERT!`), a column that is too
+/// narrow (`####`), or a number with dropped digits (`4,2E+12`).
 pub(super) fn is_damaged(text: &str) -> bool {
     is_spreadsheet_error(text) || is_scientific(text)
 }
@@ -44,12 +44,13 @@ fn is_spreadsheet_error(text: &str) -> bool {
     let of_a_name = |c: char| c.is_uppercase() || matches!(c, '/' | '.' | '0' | '_');
     match name.strip_suffix(['!', '?']) {
         Some(name) => !name.is_empty() && name.chars().all(of_a_name),
-        // Not available: #N/A, #NV, #N/D, #Δ/Υ.
+        // Errors for missing values: #N/A, #NV, #N/D, #Δ/Υ.
         None => name == "NV" || (name.contains('/') && name.chars().all(|c| c.is_uppercase() || c == '/')),
     }
 }
 
-/// `4,2E+12`, `4.2e+12` and the like. Programs always write the sign, so a code such as `12E5` is none.
+/// Returns whether a text is a number such as `4,2E+12` or `4.2e+12`. Programs always write the sign, so that a code such as `12E5` is not
+/// one.
 fn is_scientific(text: &str) -> bool {
     let Some((mantissa, exponent)) = ["E+", "E-", "e+", "e-"].into_iter().find_map(|sign| text.split_once(sign)) else {
         return false;
@@ -63,9 +64,9 @@ fn is_scientific(text: &str) -> bool {
     is_number && digits(exponent)
 }
 
-/// What databases and programs write for nothing. In a column of codes it would become one code for many rows.
+/// Texts that databases and programs write for a missing value. In a column of codes, they would become one code for many rows.
 const PLACEHOLDERS: [&str; 9] = ["null", "(null)", "<null>", "[null]", "\\n", "nan", "undefined", "n/a", "none"];
-/// What reports write before the sums of their last line.
+/// Texts that reports write before the sums of their last line.
 const TOTALS: [&str; 14] = [
     "total",
     "totals",
@@ -82,15 +83,15 @@ const TOTALS: [&str; 14] = [
     "σύνολο",
     "γενικό σύνολο",
 ];
-/// Digits before `.0` from which on a text is a number that lost its form, and no code.
+/// Minimum number of digits before `.0` at which a text is a damaged number, and not a code.
 const MIN_DECIMAL_DIGITS: usize = 5;
 
-/// Says why the text of a cell is no code, and what to do: it stands for nothing.
+/// Returns why a text stands for nothing, with the cure.
 pub(super) fn is_placeholder(text: &str) -> Option<&'static str> {
     PLACEHOLDERS.contains(&text.to_lowercase().as_str()).then_some("stands for nothing: list it in empty, or in map")
 }
 
-/// Says why the text of a cell is no code or number of anything, and what to do.
+/// Returns why a text is neither a code nor a number of an object, with the cure.
 pub(super) fn is_no_name(text: &str) -> Option<&'static str> {
     let lower = text.trim_end_matches(':').to_lowercase();
     let in_quotes = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
@@ -112,9 +113,9 @@ pub(super) fn is_no_name(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Reads a number. With a decimal comma the thousands separator is a point, else a comma; a blank or an apostrophe is one in either
-/// notation. Only one kind may be in a number, and it must stand between groups of three digits, so that a number in the other notation
-/// is refused and not misread.
+/// Reads a number. With a decimal comma the thousands separator is a point, and otherwise a comma; a blank or an apostrophe is one in both
+/// notations. A number may have only one kind of separator, between groups of three digits, so that a number in the other notation is
+/// refused and not misread.
 pub(super) fn number(text: &str, decimal: char) -> Option<f64> {
     let separators = [if decimal == ',' { '.' } else { ',' }, ' ', '\u{a0}', '\u{202f}', '\'', '’'];
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -132,7 +133,7 @@ pub(super) fn number(text: &str, decimal: char) -> Option<f64> {
     format!("{sign}{first}{}.{fraction}", rest.concat()).parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// Whether the last digit of an EAN of this length is its check digit.
+/// Returns whether the last digit of an EAN of this length is its check digit.
 pub(super) fn is_ean(text: &str, length: usize) -> bool {
     if text.len() != length || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return false;
@@ -141,7 +142,7 @@ pub(super) fn is_ean(text: &str, length: usize) -> bool {
     weighted.sum::<u32>().is_multiple_of(10)
 }
 
-/// Whether a text of digits passes the check of Luhn.
+/// Returns whether a text of digits passes the Luhn check.
 pub(super) fn is_luhn(text: &str) -> bool {
     if text.len() < 2 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return false;
@@ -149,8 +150,8 @@ pub(super) fn is_luhn(text: &str) -> bool {
     card::luhn(&text.bytes().map(|digit| digit - b'0').collect::<Vec<_>>())
 }
 
-/// Whether a code may be the number of a payment card: 15 or 16 digits, perhaps with blanks or dashes between them, that begin with a
-/// range of payment cards and pass the check of Luhn.
+/// Returns whether a code may be the number of a payment card: 15 or 16 digits, perhaps with blanks or dashes between them, that begin with
+/// a range of payment cards and pass the Luhn check.
 pub(in super::super) fn may_be_card_number(code: &str) -> bool {
     let digits: String = code.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
     if !matches!(digits.len(), 15 | 16) || !is_luhn(&digits) {
@@ -160,8 +161,8 @@ pub(in super::super) fn may_be_card_number(code: &str) -> bool {
     begins(1) == 4 || matches!(begins(2), 34 | 37 | 51..=55) || (2_221..=2_720).contains(&begins(4))
 }
 
-/// Whether a code has lost digits as a number in a spreadsheet does, which keeps fifteen: the others are zeros. One of ten codes with
-/// 16 digits looks like this by chance.
+/// Returns whether a code has lost digits in a spreadsheet, which keeps fifteen digits of a number: the others are zeros. One of ten codes
+/// with 16 digits looks like this by chance.
 pub(in super::super) fn may_have_lost_digits(code: &str) -> bool {
     code.len() > 15
         && code.bytes().all(|byte| byte.is_ascii_digit())
