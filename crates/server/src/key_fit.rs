@@ -124,9 +124,11 @@ impl fmt::Display for KeyRingFit {
                 self.unreadable,
                 self.unreadable + self.opened
             ),
-            (None, 0, 0) => f.write_str("every key that the database names is there; nothing stored can prove them"),
+            (None, 0, 0) => {
+                f.write_str("the ring has every key that the database names; no stored value can prove them")
+            }
             (None, opened, 0) => {
-                write!(f, "every key that the database names is there, and {opened} verification codes were opened")
+                write!(f, "the ring has every key that the database names, and {opened} verification codes were opened")
             }
         }
     }

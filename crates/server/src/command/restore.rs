@@ -73,7 +73,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
 async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { source, verify, .. } = arguments;
     require_finished(source)?;
-    let ring = key_ring(settings).context("without its keys a database is worth nothing, and nothing was restored")?;
+    let ring = key_ring(settings).context("a database is useless without its keys; nothing was restored")?;
     if *verify {
         let (copy, _) = check_restorable(source, &ring, arguments).await?;
         println!("{} can be restored: {}", source.display(), copy.counts);

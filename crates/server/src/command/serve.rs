@@ -52,7 +52,7 @@ pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow:
         if arguments.demo {
             context::require_current(&database).await?;
             if open.is_some() {
-                tracing::warn!("anybody who reaches this server can log in as the demo user");
+                tracing::warn!("every caller that reaches this server can log in as the demo user");
             }
             demo::load(&Context::with_database(database, &ring)).await?;
             print!("{}", demo::instructions(&settings));

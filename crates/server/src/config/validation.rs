@@ -129,11 +129,11 @@ impl Settings {
         problems.range("grpc.max_connections", grpc.max_connections as u64, 1, 1_000_000);
         problems.range("grpc.max_connection_age_seconds", grpc.max_connection_age_seconds, 1, 604_800);
         problems.range("grpc.idle_seconds", grpc.idle_seconds, 1, 604_800);
-        let strangers = grpc.max_anonymous_connections_per_address as u64;
-        problems.range("grpc.max_anonymous_connections_per_address", strangers, 1, 1_000_000);
+        let per_address = grpc.max_anonymous_connections_per_address as u64;
+        problems.range("grpc.max_anonymous_connections_per_address", per_address, 1, 1_000_000);
         problems.range("http.max_connections", self.http.max_connections as u64, 1, 1_000_000);
-        let strangers = self.http.max_anonymous_connections_per_address as u64;
-        problems.range("http.max_anonymous_connections_per_address", strangers, 1, 1_000_000);
+        let per_address = self.http.max_anonymous_connections_per_address as u64;
+        problems.range("http.max_anonymous_connections_per_address", per_address, 1, 1_000_000);
         problems.range("process.workers", self.process.workers as u64, 0, 1_024);
         problems.range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
         problems.range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);

@@ -151,7 +151,7 @@ pub async fn serve(
         following.abort();
     }
     if timeout(CLOSE_TIMEOUT, database.close()).await.is_err() {
-        tracing::warn!("units of work that are still under way are rolled back");
+        tracing::warn!("transactions in progress are rolled back");
     }
     // The last transaction may have queued a notification.
     deliveries.drain(NOTIFICATION_TIMEOUT.min(NOTIFICATION_DEADLINE.saturating_sub(asked.elapsed()))).await;

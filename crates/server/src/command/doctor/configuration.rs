@@ -30,8 +30,8 @@ pub(super) fn check(loaded: &LoadedSettings, report: &mut Report) {
         report.warning(CHECK, message, format!("lower it to {DEFAULT_LIMIT}, and make codes longer instead"));
     }
     if settings.http.listen.is_none() && settings.grpc.trusted_proxies.is_empty() {
-        let message = "grpc.trusted_proxies is empty: all clients of an `access-tokens gateway` share one network, so that a \
-                       stranger can lock users out";
+        let message = "grpc.trusted_proxies is empty: all clients of an `access-tokens gateway` share one network, so that an \
+                       unauthenticated caller can lock users out";
         report.warning(
             CHECK,
             message,
@@ -39,7 +39,7 @@ pub(super) fn check(loaded: &LoadedSettings, report: &mut Report) {
         );
     }
     if settings.notifications.webhook.is_some() && settings.notifications.secret.expose().is_empty() {
-        let message = "notifications go out unsigned: whoever receives them cannot know who sent them";
+        let message = "notifications are not signed: their receiver cannot verify the sender";
         report.warning(CHECK, message, "set notifications.secret to 32 random characters or more");
     }
 }

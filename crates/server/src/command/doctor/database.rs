@@ -79,7 +79,7 @@ fn report_setting(setting: &Setting, sqlite: bool, report: &mut Report) {
     let Setting { name, value, needed, verdict, about } = setting;
     let is = format!("{name} = {value}");
     let cure = if sqlite {
-        format!("it has to be {needed}; the service sets it itself: look for whoever else opens the file")
+        format!("it has to be {needed}; the service sets it itself: look for another program that opens the file")
     } else if *name == "server_encoding" {
         format!(
             "make a database with `createdb --encoding={needed} --template=template0`, and move what is in this one there"

@@ -52,7 +52,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
         look(&key, OTHERS, "the private key", "640", report);
     }
     if bad == 0 {
-        report.ok(CHECK, format!("nobody else can read what is secret: {looked} file(s)"));
+        report.ok(CHECK, format!("no other user can read secret files: {looked} file(s)"));
     }
 }
 
@@ -67,7 +67,7 @@ fn check_directory(file: &Path, report: &mut Report) {
     let mode = permissions(&metadata);
     if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
         let (file, directory) = (file.display(), directory.display());
-        let message = format!("anybody can put another file in the place of {file}: {directory} has mode {mode:04o}");
+        let message = format!("other users can replace {file}: {directory} has mode {mode:04o}");
         report.problem(CHECK, message, format!("chmod o-w {directory}"));
     }
 }

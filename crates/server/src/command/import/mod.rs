@@ -222,7 +222,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     if report.has_changes() && !arguments.check {
         // PostgreSQL would analyse the tables by itself about a minute later.
         if let Err(error) = context.database.analyze().await {
-            tracing::warn!(%error, "the planner of the database was not told of what was imported");
+            tracing::warn!(%error, "the statistics of the database were not updated after the import");
         }
     }
     println!("{}", report.count_line(arguments.check));

@@ -25,15 +25,13 @@ pub(super) fn init(file: &Path) -> anyhow::Result<()> {
 pub(super) async fn rotate(file: &Path, prepare: bool) -> anyhow::Result<()> {
     let id = KeyRing::add_key(file, &SystemRandom)?;
     if prepare {
-        println!(
-            "made key {id}, which is read and not yet written with: when every replica has it, `rotate --to {id}`"
-        );
+        println!("made key {id}, which reads and does not write yet: when every replica has it, `rotate --to {id}`");
         return Ok(());
     }
     eprintln!("made key {id}; waiting {} seconds, for servers to read it", KEY_PROPAGATION_TIME.as_secs());
     tokio::time::sleep(KEY_PROPAGATION_TIME).await;
     KeyRing::promote_key(file, &id, &SystemRandom)
-        .with_context(|| format!("key {id} is there and not yet written with: `rotate --to {id}`"))?;
+        .with_context(|| format!("key {id} is in the ring and does not write yet: `rotate --to {id}`"))?;
     done(&id);
     Ok(())
 }

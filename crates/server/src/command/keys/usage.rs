@@ -91,7 +91,7 @@ fn table(keys: &[Key<'_>], uses: &[KeyUse]) -> String {
     missing.dedup();
     for id in missing {
         let need = describe(uses.iter().filter(|one| one.key.as_deref() == Some(id)), false).unwrap_or_default();
-        lines.push((id, "MISSING", format!("{need}: worth nothing until this key is in the ring again")));
+        lines.push((id, "MISSING", format!("{need}: useless until this key is in the ring again")));
     }
     if let Some(need) = describe(uses.iter().filter(|one| one.key.is_none()), false) {
         lines.push(("-", "no key", format!("{need}: imported hashes, which no key protects")));
@@ -147,7 +147,7 @@ old       reads    pass codes: 3 (each moves when it is used), API keys: 1 (each
 older     reads    nothing needs it: `access-tokens keys retire older`
 recent    reads    sessions, until 2027-01-15 08:00:00 UTC
 next      reads    nothing needs it yet: `access-tokens keys rotate --to next` lets it write
-gone      MISSING  verification codes: 2: worth nothing until this key is in the ring again
+gone      MISSING  verification codes: 2: useless until this key is in the ring again
 -         no key   pass codes: 5: imported hashes, which no key protects
 ";
         let until = Timestamp::from_timestamp(1_800_000_000, 0);

@@ -26,6 +26,7 @@ pub(super) struct Plan {
     fields: Vec<Field>,
     /// Names of the columns.
     columns: Vec<String>,
+    /// Position of the column without which a row is skipped.
     skip_without: Option<usize>,
     unmapped: Vec<String>,
     /// Whether the last column has the reasons of an earlier import.
