@@ -38,7 +38,7 @@ pub enum Scope {
 type Fingerprint = (u64, u64);
 
 /// Places of the values of one file, or of one call.
-pub struct FirstPlaces {
+pub(crate) struct FirstPlaces {
     scope: Scope,
     keys: [RandomState; 2],
     max_in_memory: usize,
@@ -57,7 +57,7 @@ struct Part {
 
 impl FirstPlaces {
     /// Returns an empty one.
-    pub fn new(scope: Scope) -> Self {
+    pub(crate) fn new(scope: Scope) -> Self {
         Self::with_max_in_memory(scope, MAX_IN_MEMORY)
     }
 
@@ -68,7 +68,7 @@ impl FirstPlaces {
 
     /// Notes the values of a record, and refuses it when one of them came before. `in_words` names the place of the first one. The
     /// outer error is one of the temporary file.
-    pub fn check(
+    pub(crate) fn check(
         &mut self,
         record: &Record,
         place: u64,

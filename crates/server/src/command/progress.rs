@@ -8,6 +8,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Duration after which the bar is drawn.
 const DRAW_AFTER: Duration = Duration::from_secs(1);
 
+/// Returns the style of a progress bar with this template.
+pub(super) fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 /// A bar of bytes on standard error. It is drawn on a terminal only, and only for operations that take more than a second.
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -18,11 +23,10 @@ pub(super) struct Progress {
 impl Progress {
     /// Creates the bar. `what` names the operation.
     pub(super) fn new(what: &'static str) -> Self {
-        let style = ProgressStyle::with_template("{msg} {bar:40} {percent:>3}% {bytes}/{total_bytes}, {eta} left");
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden())
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            .with_style(style("{msg} {bar:40} {percent:>3}% {bytes}/{total_bytes}, {eta} left"))
             .with_message(what);
-        Self { bar, started: Instant::set_message(), drawn: OnceLock::new() }
+        Self { bar, started: Instant::now(), drawn: OnceLock::new() }
     }
 
     /// Sets the number of processed bytes, and of all bytes.

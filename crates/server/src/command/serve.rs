@@ -66,10 +66,9 @@ pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow:
 
 /// Returns the listeners for log-ins that other machines can reach, with their addresses. None where there are none.
 fn open_listeners(settings: &Settings) -> Option<String> {
-    let listeners = [("grpc.listen", Some(settings.grpc.listen)), ("http.listen", settings.http.listen)];
-    let open = listeners.into_iter().filter_map(|(name, address)| Some((name, address?)));
-    let open = open.filter(|(_, address)| !address.ip().to_canonical().is_loopback());
-    let named: Vec<_> = open.map(|(name, address)| format!("{name} ({address})")).collect();
+    let listeners = settings.listeners().into_iter().filter(|listener| listener.section != "ops");
+    let named = listeners.filter_map(|one| Some(format!("{} ({})", one.listen, one.public_address()?)));
+    let named: Vec<_> = named.collect();
     (!named.is_empty()).then(|| named.join(" and "))
 }
 

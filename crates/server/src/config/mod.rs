@@ -7,8 +7,6 @@ mod defaults;
 mod display;
 mod environment;
 mod hashing;
-#[cfg(test)]
-mod invalid_values;
 mod loading;
 mod notifications;
 mod reference;
@@ -25,6 +23,7 @@ pub use hashing::{HashingSettings, Memory};
 pub use loading::{ConfigError, ENVIRONMENT_FILE, LoadedSettings, Origin};
 pub use notifications::{NotificationSettings, Webhook, WebhookSettings};
 pub use reference::{meaning, reference};
+pub(crate) use settings::Listener;
 pub use settings::{
     DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, OpsSettings, PolicySettings,
     ProcessSettings, Settings,

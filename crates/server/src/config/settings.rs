@@ -258,7 +258,54 @@ impl GrpcSettings {
     }
 }
 
+/// A listener of the service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listener<'a> {
+    /// The section of its settings.
+    pub(crate) section: &'static str,
+    /// The setting of its address.
+    pub(crate) listen: &'static str,
+    /// The section of its certificates.
+    pub(crate) tls_section: &'static str,
+    /// Address and port. None where the listener is switched off.
+    pub(crate) address: Option<SocketAddr>,
+    /// Certificates of the listener.
+    pub(crate) tls: &'a TlsSettings,
+    /// Whether other machines may connect in plain text.
+    pub(crate) allow_plain_text: bool,
+}
+
+impl Listener<'_> {
+    /// Returns the address, if other machines can reach it.
+    pub(crate) fn public_address(&self) -> Option<SocketAddr> {
+        self.address.filter(|address| !address.ip().to_canonical().is_loopback())
+    }
+}
+
 impl Settings {
+    /// Returns all listeners.
+    pub(crate) fn listeners(&self) -> [Listener<'_>; 3] {
+        let Self { grpc, http, ops, .. } = self;
+        let listener = |[section, listen, tls_section]: [&'static str; 3], address, tls, allow_plain_text| Listener {
+            section,
+            listen,
+            tls_section,
+            address,
+            tls,
+            allow_plain_text,
+        };
+        [
+            listener(["grpc", "grpc.listen", "grpc.tls"], Some(grpc.listen), &grpc.tls, grpc.allow_plain_text),
+            listener(["http", "http.listen", "http.tls"], http.listen, &http.tls, http.allow_plain_text),
+            listener(["ops", "ops.listen", "ops.tls"], ops.listen, &ops.tls, ops.allow_plain_text),
+        ]
+    }
+
+    /// Returns the connections to servers elsewhere, each with its section.
+    pub(crate) fn upstreams(&self) -> [(&'static str, &UpstreamSettings); 2] {
+        [("gateway.upstream", &self.gateway.upstream), ("telemetry.collector", &self.telemetry.collector)]
+    }
+
     /// Returns the settings of the gateway. It shows dates in the time zone.
     pub fn gateway_config(&self) -> GatewayConfig {
         GatewayConfig {

@@ -1,5 +1,7 @@
 //! Tests the merging of settings, and the refusal of wrong ones.
 
+mod invalid_values;
+
 use std::ffi::OsString;
 use std::path::Path;
 

@@ -12,7 +12,7 @@ use access_tokens_secrets::KeyRing;
 use access_tokens_storage::DatabaseOptions;
 use access_tokens_telemetry::is_level;
 
-use super::{DatabaseSettings, Settings};
+use super::{DatabaseSettings, Listener, Settings};
 
 /// Maximum length of a file name on Linux, in bytes.
 const MAX_PATH_BYTES: usize = 4_095;
@@ -72,8 +72,8 @@ impl Settings {
         if !(chance > 0.0 && chance <= 1.0) {
             problems.add("policy.max_guess_chance", "must be above 0 and at most 1");
         }
-        let listeners = [("grpc.tls", &self.grpc.tls), ("http.tls", &self.http.tls), ("ops.tls", &self.ops.tls)];
-        problems.0.extend(listeners.into_iter().flat_map(|(section, tls)| tls.problems(section)));
+        let listeners = self.listeners();
+        problems.0.extend(listeners.iter().flat_map(|one| one.tls.problems(one.tls_section)));
         problems.0.extend(self.gateway.upstream.problems("gateway.upstream"));
         problems.0.extend(self.telemetry.problems());
         if !is_name(&self.telemetry.service_name) {
@@ -89,15 +89,11 @@ impl Settings {
     /// Returns listeners of one process that cannot both be bound, as (key, key of the other): the same port, on one address or on a
     /// wildcard address that covers the other. Port 0 is a free port for each listener. Only the listeners `used` count.
     pub(super) fn shared_ports(&self, used: &[&str]) -> Vec<(&'static str, &'static str)> {
-        let listeners = [
-            ("grpc.listen", Some(self.grpc.listen)),
-            ("http.listen", self.http.listen),
-            ("ops.listen", self.ops.listen),
-        ];
-        let all: Vec<_> = listeners
+        let all: Vec<_> = self
+            .listeners()
             .into_iter()
-            .filter(|(name, _)| used.contains(name))
-            .filter_map(|(name, address)| Some((name, address?)))
+            .filter(|one| used.contains(&one.listen))
+            .filter_map(|one| Some((one.listen, one.address?)))
             .collect();
         let earlier =
             |index: usize, address| all[..index].iter().find(move |(_, other)| are_in_conflict(*other, address));
@@ -141,15 +137,14 @@ impl Settings {
     }
 
     fn files(&self, problems: &mut Problems) {
-        let listeners = [("grpc.tls", &self.grpc.tls), ("http.tls", &self.http.tls), ("ops.tls", &self.ops.tls)];
-        for (section, tls) in listeners {
+        for Listener { tls_section, tls, .. } in self.listeners() {
             for (name, file) in [("certificate", &tls.certificate), ("key", &tls.key), ("client_ca", &tls.client_ca)] {
-                problems.file(&format!("{section}.{name}"), file.as_deref());
+                problems.file(&format!("{tls_section}.{name}"), file.as_deref());
             }
         }
-        let ways = [("gateway.upstream", &self.gateway.upstream), ("telemetry.collector", &self.telemetry.collector)];
-        for (section, way) in ways {
-            for (name, file) in [("ca", &way.ca), ("certificate", &way.certificate), ("key", &way.key)] {
+        for (section, upstream) in self.upstreams() {
+            let files = [("ca", &upstream.ca), ("certificate", &upstream.certificate), ("key", &upstream.key)];
+            for (name, file) in files {
                 problems.file(&format!("{section}.{name}"), file.as_deref());
             }
         }

@@ -30,7 +30,7 @@ pub(super) fn read(
     each: &mut EntrySink<'_>,
 ) -> anyhow::Result<()> {
     let mut lines = TextLines::new(input, skipped_lines);
-    let mut entry = Entry::default();
+    let mut entry = LdifEntry::default();
     loop {
         let line = lines.next()?;
         let (number, text) = match line {
@@ -65,7 +65,7 @@ pub(super) fn read(
 
 /// The entry that is being read.
 #[derive(Default)]
-struct Entry {
+struct LdifEntry {
     attributes: Row,
     /// The current line, with its continuation lines.
     line: String,
@@ -75,7 +75,7 @@ struct Entry {
     broken: Option<(usize, &'static str)>,
 }
 
-impl Entry {
+impl LdifEntry {
     fn begin_line(&mut self, text: String, number: usize) {
         self.grow(text.len(), number);
         self.line = text;

@@ -9,7 +9,7 @@ use access_tokens_net::tls;
 use chrono::TimeDelta;
 
 use super::report::Report;
-use crate::config::Settings;
+use crate::config::{Listener, Settings};
 
 const CHECK: &str = "certificates";
 
@@ -19,9 +19,8 @@ const RENEWAL_WARNING: TimeDelta = TimeDelta::days(14);
 const RENEWAL_FRACTION: i32 = 3;
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
-    let Settings { grpc, http, ops, gateway, telemetry, .. } = settings;
     let now = SystemClock.now();
-    for (section, tls) in [("grpc.tls", &grpc.tls), ("http.tls", &http.tls), ("ops.tls", &ops.tls)] {
+    for Listener { tls_section: section, tls, .. } in settings.listeners() {
         if tls.certificate.is_none() {
             continue;
         }
@@ -38,8 +37,8 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
             report.problem(CHECK, format!("{error:#}"), cure);
         }
     }
-    for (section, way) in [("gateway.upstream", &gateway.upstream), ("telemetry.collector", &telemetry.collector)] {
-        for (name, file) in [("ca", &way.ca), ("certificate", &way.certificate)] {
+    for (section, upstream) in settings.upstreams() {
+        for (name, file) in [("ca", &upstream.ca), ("certificate", &upstream.certificate)] {
             if let Some(file) = file {
                 check_validity(&format!("{section}.{name}"), file, now, report);
             }

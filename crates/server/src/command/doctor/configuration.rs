@@ -1,10 +1,8 @@
 //! Checks the configuration for values that are allowed and not recommended.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use access_tokens_domain::guess_budget::DEFAULT_LIMIT;
-use access_tokens_net::tls::TlsSettings;
 
 use super::files;
 use super::report::Report;
@@ -63,20 +61,12 @@ fn secrets(loaded: &LoadedSettings, report: &mut Report) {
 }
 
 fn listeners(settings: &Settings, report: &mut Report) {
-    let Settings { grpc, http, ops, .. } = settings;
-    let all: [(&str, Option<SocketAddr>, &TlsSettings, bool); 3] = [
-        ("grpc", Some(grpc.listen), &grpc.tls, grpc.allow_plain_text),
-        ("http", http.listen, &http.tls, http.allow_plain_text),
-        ("ops", ops.listen, &ops.tls, ops.allow_plain_text),
-    ];
-    for (name, address, tls, allowed) in all {
-        let Some(address) = address.filter(|address| !address.ip().to_canonical().is_loopback()) else { continue };
-        if tls.certificate.is_some() {
-            continue;
-        }
+    for listener in settings.listeners().into_iter().filter(|listener| listener.tls.certificate.is_none()) {
+        let Some(address) = listener.public_address() else { continue };
+        let name = listener.section;
         let cure = format!("set {name}.tls.certificate and {name}.tls.key, or listen on 127.0.0.1");
         let message = format!("{name}.listen = {address} speaks plain text to other machines");
-        if allowed {
+        if listener.allow_plain_text {
             report.warning(CHECK, message, format!("{cure}; leave it where something else encrypts, such as a mesh"));
         } else {
             let message = format!("{message}, and `serve` refuses to start");

@@ -73,10 +73,9 @@ fn check_directory(file: &Path, report: &mut Report) {
 }
 
 fn tls_keys(settings: &Settings) -> Vec<PathBuf> {
-    let Settings { grpc, http, ops, gateway, telemetry, .. } = settings;
-    let ways = [&gateway.upstream.key, &telemetry.collector.key];
-    let keys = [&grpc.tls.key, &http.tls.key, &ops.tls.key].into_iter().chain(ways);
-    let mut keys: Vec<_> = keys.flatten().cloned().collect();
+    let listeners = settings.listeners().map(|listener| &listener.tls.key);
+    let upstreams = settings.upstreams().map(|(_, upstream)| &upstream.key);
+    let mut keys: Vec<_> = listeners.into_iter().chain(upstreams).flatten().cloned().collect();
     keys.sort();
     keys.dedup();
     keys

@@ -11,12 +11,8 @@ use crate::config::Settings;
 const CHECK: &str = "ports";
 
 pub(super) async fn check(settings: &Settings, report: &mut Report) {
-    let all = [
-        ("grpc.listen", Some(settings.grpc.listen)),
-        ("http.listen", settings.http.listen),
-        ("ops.listen", settings.ops.listen),
-    ];
-    let all: Vec<_> = all.into_iter().filter_map(|(name, address)| Some((name, address?))).collect();
+    let listeners = settings.listeners();
+    let all: Vec<_> = listeners.iter().filter_map(|one| Some((one.listen, one.address?))).collect();
     let mut served = false;
     let mut free = Vec::new();
     for (name, address) in &all {

@@ -22,7 +22,7 @@ use access_tokens_domain::import::{self, Answers, Options};
 use access_tokens_domain::service::import as service;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use self::csv::Mapping;
 use self::items::Items;
@@ -31,6 +31,7 @@ use self::run::FileImport;
 use self::source::Source;
 use super::context::{Context, operator, to_anyhow};
 use super::files;
+use super::progress::style;
 use crate::config::Settings;
 use crate::databases;
 
@@ -323,5 +324,5 @@ fn progress(bytes: u64) -> ProgressBar {
         0 => (ProgressBar::no_length(), "{spinner} {bytes} read, {msg}"),
         _ => (ProgressBar::new(bytes), "{bar:40} {percent:>3}% {bytes}/{total_bytes}, {msg}, {eta} left"),
     };
-    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+    bar.with_style(style(template))
 }

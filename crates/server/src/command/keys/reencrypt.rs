@@ -4,9 +4,10 @@ use access_tokens_domain::Reason;
 use access_tokens_domain::service::reencrypt;
 use access_tokens_domain::store::{KeyStore, KeyUse};
 use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::super::context::{self, Context, store_to_anyhow, to_anyhow};
+use super::super::progress::style;
 use super::source::{key_file, key_ring};
 use super::{ring, usage};
 use crate::config::Settings;
@@ -77,8 +78,7 @@ fn to_move(uses: &[KeyUse], current: &str) -> u64 {
 
 /// Returns a progress bar, which is drawn on a terminal only.
 fn progress(codes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3}% {pos}/{len}, {eta} left");
-    ProgressBar::new(codes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    ProgressBar::new(codes).with_style(style("{bar:40} {percent:>3}% {pos}/{len}, {eta} left"))
 }
 
 fn summary(counts: Counts, current: &str, uses: &[KeyUse]) -> String {

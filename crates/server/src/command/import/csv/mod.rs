@@ -325,5 +325,4 @@ pub(super) fn suggested_field(column: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[path = "csv_tests.rs"]
 mod tests;

@@ -190,5 +190,4 @@ fn insert(object: &mut Map<String, Value>, path: &str, value: Value) {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use super::*;
+use super::super::*;
 
 const NUMBER: [&str; 5] = ["loud", "-1", "99999999999999999999", "1.5", "0x10"];
 const FRACTION: [&str; 5] = ["loud", "nan", "inf", "-0.1", "1e400"];
