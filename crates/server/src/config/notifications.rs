@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_port_is_not_shown() {
+    fn path_and_query_of_a_webhook_are_not_shown() {
         for (url, shown) in [
             ("http://relay:9000/hooks/hunter2", "http://relay:9000/***"),
             ("http://relay?key=hunter2", "http://relay/***"),

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_says_what_the_code_does() {
+    fn the_documentation_has_the_reference() {
         let document = std::fs::read_to_string(DOCUMENT).expect("docs/operations.md");
         let section = document.split_once(MARKS[0]).and_then(|(_, rest)| rest.split_once(MARKS[1]));
         let (section, _) = section.expect("both marks");

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_of_kubernetes_and_of_the_project_are_no_strays() {
+    fn variables_of_kubernetes_and_of_the_project_are_accepted() {
         for (name, value) in [
             ("ACCESS_TOKENS_CONFIG", "a.toml"),
             ("ACCESS_TOKENS_WITHOUT_GUARD", "1"),

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_takes_connections_and_says_nothing_is_away() {
+    async fn a_service_without_answers_is_unavailable() {
         let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", silent.local_addr().expect("an address"));
         let channel = Endpoint::from_shared(url).expect("a URL").connect_lazy();

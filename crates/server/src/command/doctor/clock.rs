@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_way_does_not_explain_is_a_difference() {
+    fn the_time_of_the_query_is_not_a_difference() {
         let at = |seconds: i64| Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time");
         for (there, expected) in [(0, 0), (3, 0), (5, 0), (-2, 2), (9, 4)] {
             assert_eq!(difference(at(0), at(there), at(5)), TimeDelta::seconds(expected), "{there}");
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_is_noticed_and_ten_are_bad() {
+    fn more_than_a_second_is_a_warning_and_more_than_ten_a_problem() {
         for (seconds, expected) in [(0, "agree"), (1, "agree"), (2, "Warning"), (11, "Problem")] {
             let mut report = Report::default();
             report_difference(TimeDelta::seconds(seconds), &mut report);

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_of_a_fault_is_told_and_has_one_cure() {
+    fn a_fault_is_reported_with_its_cause_and_one_cure() {
         let error = StoreError::Fault(Box::new(std::io::Error::other("database disk image is malformed")));
         let told = error_text(error);
         assert!(told.contains("database disk image is malformed"), "{told}");

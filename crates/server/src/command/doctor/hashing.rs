@@ -73,14 +73,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_measured_is_what_is_stored() {
+    async fn the_measured_hash_has_the_form_of_stored_ones() {
         let (took, cost) = measure().await.expect("measured");
         assert_eq!(cost, "m=19456,t=2,p=1");
         assert!(took > Duration::from_micros(100), "19 MiB were not written in {took:?}");
     }
 
     #[test]
-    fn slow_machines_are_told_apart() {
+    fn slow_machines_are_reported() {
         for (took, expected) in [(15, "Ok"), (101, "Warning"), (1_001, "Problem")] {
             let mut report = Report::default();
             report_time(Duration::from_millis(took), "m=1", &mut report);

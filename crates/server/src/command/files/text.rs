@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_of_files_are_refused_with_what_to_do() {
+    fn unsupported_kinds_of_files_are_refused_with_a_cure() {
         for (bytes, what) in [
             (&b"PK\x03\x04rest"[..], "save it as CSV UTF-8"),
             (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "save it as CSV UTF-8"),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_told_from_csv() {
+    fn json_is_distinguished_from_csv() {
         for (bytes, name, json) in [
             (&b"{\"unit\":{}}"[..], "a", true),
             (b"\n  [1]", "a.csv", true),

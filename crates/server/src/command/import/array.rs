@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_array_ends_the_file() {
+    fn anything_but_an_array_ends_the_file() {
         for (text, expected) in [
             ("[{}, {}", vec![good(1, "{}"), bad(1, "ends too early")]),
             ("[{}]x", vec![good(1, "{}"), bad(1, "is not valid JSON: an array has ended before this")]),

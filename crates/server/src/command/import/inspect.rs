@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_short_and_has_no_control_characters() {
+    fn shown_values_are_short_and_have_no_control_characters() {
         assert_eq!(shortened(" a\u{1b}[31m\nb "), "a [31m b");
         assert_eq!(shortened(&"x".repeat(41)), format!("{}…", "x".repeat(40)));
     }

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repeated_can_be_read_again() {
+    fn original_texts_can_be_imported_again() {
         let answer = r#"{"status":{"code":"OK"},"data":[{"authentication_code":"B","life_cycle_state":null},{"authentication_code":"C","life_cycle_state":"EFFECTIVE"}]}"#;
         for item in items("a.json", answer) {
             let Some(Raw::Json(text)) = item.raw else { panic!("kept") };

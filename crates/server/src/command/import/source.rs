@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_breaks_nothing_else() {
+    fn a_malformed_line_does_not_affect_others() {
         assert_eq!(pieces(b"{}\n{\"a\n{}\n"), [good(1, "{}"), good(2, "{\"a"), good(3, "{}")]);
         assert_eq!(pieces(b"x\n{}\n"), [good(1, "x"), good(2, "{}")]);
         assert_eq!(
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_document_ends_its_file_and_says_where() {
+    fn a_malformed_document_ends_its_file_and_names_the_line() {
         assert_eq!(pieces(b"{\n}\n{\n  \"a\": x\n}\n{}"), [good(1, "{\n}"), bad(4, "is not valid JSON")]);
         for end in ["", "\n", "\n\n"] {
             assert_eq!(pieces(format!("{{\n\n  \"a\": [{end}").as_bytes()), [bad(3, "ends too early")]);

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_says_what_was_done_and_what_is_left() {
+    fn the_summary_has_the_done_and_the_remaining_work() {
         let needed = |what, key: Option<&str>, rows| KeyUse { what, key: key.map(str::to_owned), rows };
         let uses = [
             needed("pass codes", Some("old"), 17),

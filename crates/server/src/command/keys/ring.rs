@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_key_is_there_for_a_while_before_it_writes() {
+    async fn a_new_key_reads_before_it_writes() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("keys");
         init(&file).expect("made");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_prepared_key_writes_when_it_is_told_to() {
+    async fn a_prepared_key_writes_after_rotate_to() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("keys");
         init(&file).expect("made");

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_has_every_key_and_what_needs_it() {
+    fn the_list_has_every_key_with_its_usage() {
         let uses = [
             needed("pass codes", Some("9f31c0aa"), 17),
             needed("pass codes", Some("old"), 3),
@@ -164,7 +164,7 @@ gone      MISSING  verification codes: 2: useless until this key is in the ring 
     }
 
     #[test]
-    fn what_is_left_names_other_keys_only() {
+    fn the_remaining_usage_names_other_keys_only() {
         let uses = [needed("passwords", Some("new"), 1), needed("passwords", None, 1)];
         assert_eq!(of_others(&uses, "new"), None);
         let uses = [needed("one-time passwords", Some("old"), 4)];

@@ -146,7 +146,7 @@ fn with_variable(key: &str, value: &str) -> Result<LoadedSettings, ConfigError> 
 }
 
 #[test]
-fn every_setting_refuses_values_that_mean_nothing() {
+fn every_setting_refuses_invalid_values() {
     for key in all() {
         let values = invalid_values(&key);
         assert!(values.len() >= 5, "{key}");
@@ -189,7 +189,7 @@ fn every_setting_refuses_values_of_other_types() {
 }
 
 #[test]
-fn an_empty_value_is_refused_where_it_means_nothing() {
+fn an_empty_value_is_refused_unless_it_means_none() {
     for key in all() {
         let empty = LoadedSettings::load(None, [], &[format!("{key}=")]);
         assert_eq!(empty.is_ok(), MAY_BE_EMPTY.contains(&key.as_str()), "{key}: {:?}", empty.err());
@@ -197,7 +197,7 @@ fn an_empty_value_is_refused_where_it_means_nothing() {
 }
 
 #[test]
-fn what_is_accepted_all_the_same_has_a_reason() {
+fn unusual_accepted_values_have_a_reason() {
     for (key, value, reason) in ACCEPTED {
         assert!(!reason.is_empty(), "{key}");
         if let Err(error) = with_variable(key, value) {
@@ -207,7 +207,7 @@ fn what_is_accepted_all_the_same_has_a_reason() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let flags = ["grpc.listen=x", "log.level=loud", "gateway.release=R99", "database.max_connections=1", "nonsense=1"];
     let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
     let error = LoadedSettings::load(None, [], &flags).expect_err("five problems");

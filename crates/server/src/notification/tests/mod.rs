@@ -194,7 +194,7 @@ impl Clock for Set {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_not_sent_any_more() {
+async fn an_expired_secret_is_not_sent() {
     let receiver = Receiver::answering(&[503]).await;
     let end = SystemClock.now();
     let clock = Arc::new(Set(Mutex::new(end)));
@@ -233,7 +233,7 @@ async fn dead() -> (TcpListener, String) {
 }
 
 #[tokio::test]
-async fn a_dead_receiver_holds_nobody_up() {
+async fn a_receiver_without_answers_does_not_delay_callers() {
     let (_listener, url) = dead().await;
     let mut best = Duration::MAX;
     // The machine may be busy, but not in each round.
@@ -248,7 +248,7 @@ async fn a_dead_receiver_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn what_is_left_after_the_bound_is_given_up() {
+async fn notifications_are_given_up_after_the_time_limit() {
     let (_listener, url) = dead().await;
     let (notifier, deliveries) = started(&url, 100);
     for _ in 0..50 {
@@ -290,7 +290,7 @@ async fn a_name_is_called_only_at_addresses_that_are_allowed() {
 }
 
 #[tokio::test]
-async fn without_a_webhook_nobody_delivers_and_there_is_nothing_to_wait_for() {
+async fn without_a_webhook_there_are_no_deliveries() {
     let (notifier, deliveries) = started("", 10);
     assert!(!notifier.delivers());
     notifier.notify(notification("1"));

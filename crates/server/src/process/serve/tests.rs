@@ -36,7 +36,7 @@ async fn connected(address: SocketAddr) -> (TcpStream, u32) {
 }
 
 #[tokio::test]
-async fn those_who_come_while_many_are_there_may_have_fewer_calls_at_a_time() {
+async fn later_connections_have_the_low_stream_limit() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
     let database = Arc::new(access_tokens_storage::connect(&DatabaseOptions::new(url)).await.expect("a database"));

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn unknown_fields_are_refused() {
         for (text, what) in [
             ("[csv]\nencodign = \"utf-8\"", "encodign"),
             ("[access_token]\nauthentification_code = \"a\"", "authentification_code is not a field"),
