@@ -28,7 +28,7 @@ pub(super) struct CheckedCopy {
 
 /// Reads all of a copy, and refuses one that is damaged or not of this service. Changes nothing.
 pub(super) async fn check(file: &Path) -> anyhow::Result<CheckedCopy> {
-    let database = connect_read_only(&DatabaseOptions::to_look_at(file)?).await?;
+    let database = connect_read_only(&DatabaseOptions::read_only_file(file)?).await?;
     let faults = database.faults().await.map_err(store_to_anyhow).context("the copy is damaged")?;
     ensure!(faults.is_empty(), "the copy is damaged: {}", faults.join("; "));
     let schema = database.schema().await.map_err(store_to_anyhow)?;

@@ -84,7 +84,7 @@ fn channel(address: SocketAddr, settings: &GrpcSettings) -> anyhow::Result<Chann
     }
     let url: Uri = format!("https://{address}").parse()?;
     let shown = local::own_certificate(tls);
-    Link::new(&url, Trust::Anybody, &shown, "grpc.tls")?.channel(&url, with_timeouts)
+    UpstreamConnector::new(&url, Trust::AnyCertificate, &shown, "grpc.tls")?.channel(&url, with_timeouts)
 }
 
 /// Returns the address at which a server that listens on `address` is reached from the same machine.

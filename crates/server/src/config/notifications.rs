@@ -31,7 +31,7 @@ pub struct NotificationSettings {
     #[serde(deserialize_with = "unless_empty")]
     pub webhook: Option<Webhook>,
     /// The secret that signs notifications. Empty where they are not signed.
-    pub secret: Hidden,
+    pub secret: SecretSetting,
     /// Maximum time of one attempt, in seconds.
     pub timeout_seconds: u64,
     /// Maximum number of notifications that wait for delivery.

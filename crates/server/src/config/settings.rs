@@ -58,7 +58,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// `sqlite://…` or `postgres://…`.
-    pub url: Hidden,
+    pub url: SecretSetting,
     /// Whether connections to PostgreSQL on another machine may be in plain text.
     pub allow_plain_text: bool,
     /// The PostgreSQL schema of the tables.
@@ -77,7 +77,7 @@ pub struct DatabaseSettings {
     pub lock_timeout_ms: u64,
     /// URLs of PostgreSQL replicas that may answer reads.
     #[serde(deserialize_with = "listed")]
-    pub replica_urls: Vec<Hidden>,
+    pub replica_urls: Vec<SecretSetting>,
     /// Maximum delay of a replica, in milliseconds, 200 to 60000.
     pub replica_max_lag_ms: u64,
 }
@@ -168,7 +168,7 @@ pub struct KeySettings {
     /// The file with the key ring.
     pub file: PathBuf,
     /// The key ring as a text. Empty where the file is used.
-    pub ring: Hidden,
+    pub ring: SecretSetting,
 }
 
 /// Limits on policies.

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
-use super::http_server::{bind, room, with_strict_transport};
+use super::http_server::{bind, connection_limits, with_strict_transport};
 use super::ops::Ops;
 use super::timeouts::DRAIN_TIMEOUT;
 use super::upstream::{self, MeasuredClient, UpstreamHealth};
@@ -50,13 +50,17 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
         tokio::spawn(async move { upstream::watch(channel, &health).await })
     };
 
-    let logged = channel.map_err(log_failures(Arc::new(Throttle::default())));
+    let logged = channel.map_err(log_failures(Arc::new(LogThrottle::default())));
     let service = rpc::Client::new(MeasuredClient::new(logged, &metrics), method::name);
     let router = with_strict_transport(router(service, settings.gateway_config()), settings);
     let mut told = stop.clone();
-    let site =
-        http1::Site { router, refuse: Malformed::answer, log: http_log::with_request_log, idle: http1::IDLE_TIME };
-    let served = http1::serve(port, room(settings), site, async move { told.asked().await });
+    let service = http1::HttpService {
+        router,
+        refuse: Malformed::answer,
+        log: http_log::with_request_log,
+        idle: http1::IDLE_TIME,
+    };
+    let served = http1::serve(port, connection_limits(settings), service, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     let (seen, mut over) = (stop.clone(), false);
     tokio::select! {
@@ -93,7 +97,7 @@ async fn start_ops(settings: &Settings, metrics: &Arc<Metrics>, health: &Arc<Ups
 /// Returns the channel to the service: encrypted, or within this machine.
 fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
     if upstream.scheme() == Some(&Scheme::HTTPS) {
-        return Link::new(&upstream, Trust::Authorities, settings, "gateway.upstream")?
+        return UpstreamConnector::new(&upstream, Trust::Authorities, settings, "gateway.upstream")?
             .channel(&upstream, with_timeouts);
     }
     ensure!(
@@ -107,7 +111,7 @@ fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel
 /// Logs once a minute why calls do not reach the service. Their callers see only DATABASE_UNAVAILABLE.
 ///
 /// A connection that the service closes regularly is not logged. Its calls are sent again.
-fn log_failures(throttle: Arc<Throttle>) -> impl Fn(tonic::transport::Error) -> tonic::transport::Error + Clone {
+fn log_failures(throttle: Arc<LogThrottle>) -> impl Fn(tonic::transport::Error) -> tonic::transport::Error + Clone {
     move |error| {
         let causes = || std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
         if causes().any(is_usual_end) {

@@ -42,7 +42,7 @@ pub(super) struct HttpServer<'a> {
 
 impl<'a> HttpServer<'a> {
     /// Binds the port. Calls are not answered yet.
-    pub(super) async fn bind(settings: &'a Settings, stop: &Stop) -> anyhow::Result<Self> {
+    pub(super) async fn bind(settings: &'a Settings, stop: &StopSignal) -> anyhow::Result<Self> {
         let port = match settings.http.listen {
             Some(address) => Some(bind(address, settings).await?),
             None => None,
@@ -51,7 +51,7 @@ impl<'a> HttpServer<'a> {
     }
 
     /// Returns the counts of closed connections. None without a port.
-    pub(super) fn dropped(&self) -> Option<Arc<Dropped>> {
+    pub(super) fn dropped(&self) -> Option<Arc<DropCounters>> {
         self.port.as_ref().map(|port| Arc::clone(&port.dropped))
     }
 
@@ -64,10 +64,14 @@ impl<'a> HttpServer<'a> {
         let router = access_tokens_gateway::router(service, self.settings.gateway_config());
         let router = with_strict_transport(router, self.settings);
         let mut stop = self.stop.clone();
-        let room = room(self.settings);
-        let site =
-            http1::Site { router, refuse: Malformed::answer, log: http_log::with_request_log, idle: http1::IDLE_TIME };
-        let served = http1::serve(port, room, site, async move { stop.asked().await });
+        let limits = connection_limits(self.settings);
+        let service = http1::HttpService {
+            router,
+            refuse: Malformed::answer,
+            log: http_log::with_request_log,
+            idle: http1::IDLE_TIME,
+        };
+        let served = http1::serve(port, limits, service, async move { stop.asked().await });
         self.server = Some(tokio::spawn(served));
     }
 
@@ -108,10 +112,10 @@ pub(super) async fn bind(address: SocketAddr, settings: &Settings) -> anyhow::Re
 }
 
 /// Returns the limits on connections of the gateway.
-pub(super) fn room(settings: &Settings) -> Room {
-    Room {
-        connections: settings.http.max_connections,
-        strangers_per_address: settings.http.max_anonymous_connections_per_address,
+pub(super) fn connection_limits(settings: &Settings) -> ConnectionLimits {
+    ConnectionLimits {
+        max_connections: settings.http.max_connections,
+        anonymous_per_address: settings.http.max_anonymous_connections_per_address,
         trusted_proxies: settings.gateway.trusted_proxies.as_slice().into(),
     }
 }

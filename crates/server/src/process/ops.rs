@@ -49,7 +49,7 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Ops {
     state: Arc<OpsState>,
     server: Option<JoinHandle<()>>,
-    dropped: Option<Arc<Dropped>>,
+    dropped: Option<Arc<DropCounters>>,
     collector: OnceLock<JoinHandle<()>>,
 }
 
@@ -83,7 +83,7 @@ impl Ops {
             Some(address) => {
                 let port = Port::bind(&PortNames::OPS, address, &settings.tls, settings.allow_plain_text).await?;
                 dropped = Some(Arc::clone(&port.dropped));
-                let site = http1::Site {
+                let service = http1::HttpService {
                     router: router(Arc::clone(&state)),
                     refuse: malformed,
                     log: http_log::with_request_log,
@@ -98,7 +98,7 @@ impl Ops {
     }
 
     /// Returns the counts of closed connections. None without a port.
-    pub(super) fn dropped(&self) -> Option<Arc<Dropped>> {
+    pub(super) fn dropped(&self) -> Option<Arc<DropCounters>> {
         self.dropped.clone()
     }
 
@@ -120,10 +120,10 @@ impl Drop for Ops {
     }
 }
 
-fn room() -> Room {
-    Room {
-        connections: MAX_CONNECTIONS,
-        strangers_per_address: MAX_CONNECTIONS_PER_ADDRESS,
+fn connection_limits() -> ConnectionLimits {
+    ConnectionLimits {
+        max_connections: MAX_CONNECTIONS,
+        anonymous_per_address: MAX_CONNECTIONS_PER_ADDRESS,
         trusted_proxies: Arc::default(),
     }
 }

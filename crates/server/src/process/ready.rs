@@ -26,7 +26,7 @@ const COMPARISON_INTERVAL: Duration = Duration::from_secs(600);
 /// The comparison of the key ring with the database. A start compares before it serves. The comparison is repeated when the ring changes,
 /// and regularly: another replica may write with a key that is not in this ring yet.
 struct KeyComparison<'a> {
-    keys: &'a LiveKeys,
+    keys: &'a KeyProvider,
     compared: Option<(Arc<KeyRing>, Instant)>,
     /// The last logged result.
     published: Option<String>,
@@ -64,7 +64,12 @@ impl KeyComparison<'_> {
 }
 
 /// Keeps the health up to date, until its task ends.
-pub(super) async fn watch(database: &Database, sessions: &Authenticator<Database>, keys: &LiveKeys, health: &Health) {
+pub(super) async fn watch(
+    database: &Database,
+    sessions: &Authenticator<Database>,
+    keys: &KeyProvider,
+    health: &Health,
+) {
     let mut ticks = tokio::time::interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let comparison = KeyComparison { keys, compared: None, published: None };

@@ -85,7 +85,7 @@ pub async fn serve(
     let clock = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
     let (notifier, deliveries) = notification::start(&settings.notifications, &settings.webhooks, clock, random);
-    let keys = Arc::new(LiveKeys::new(ring.clone()));
+    let keys = Arc::new(KeyProvider::new(ring.clone()));
     // A ring in a setting does not change until the next start.
     let from_file = settings.keys.ring.expose().is_empty();
     let following =
@@ -161,15 +161,16 @@ pub async fn serve(
 
 /// Answers calls until the signal to stop, and then those that are in progress.
 async fn serve_calls(
-    [for_wide, for_narrow]: [CallRouter; 2],
+    [high_limit_router, low_limit_router]: [CallRouter; 2],
     incoming: impl Stream<Item = io::Result<Connection>>,
     mut stop: StopSignal,
 ) -> Result<(), tonic::transport::Error> {
-    let (wide, narrow) = dealt(incoming);
-    let for_wide = for_wide.serve_with_incoming_shutdown(wide, async move { stop.asked().await });
+    let (high_limit, low_limit) = split_by_stream_limit(incoming);
+    let high_limit_router =
+        high_limit_router.serve_with_incoming_shutdown(high_limit, async move { stop.asked().await });
     // This server ends with its last connection, which is after the other server is asked to stop: no connection is lost between them.
-    let for_narrow = for_narrow.serve_with_incoming_shutdown(narrow, pending());
-    tokio::try_join!(for_wide, for_narrow).map(drop)
+    let low_limit_router = low_limit_router.serve_with_incoming_shutdown(low_limit, pending());
+    tokio::try_join!(high_limit_router, low_limit_router).map(drop)
 }
 
 /// Returns the database as soon as it answers. Until then, probes are answered without it. None if the process was asked to stop before.
@@ -177,7 +178,7 @@ async fn wait_for_database(
     settings: &Settings,
     port: &Port,
     http_server: &mut HttpServer<'_>,
-    stop: &mut Stop,
+    stop: &mut StopSignal,
     health: &Health,
 ) -> anyhow::Result<Option<Arc<Database>>> {
     let mut connecting = Box::pin(connect_with_retries(settings, health));
@@ -217,7 +218,7 @@ impl From<SetupError> for StartError {
 }
 
 async fn connect_with_retries(settings: &Settings, health: &Health) -> anyhow::Result<Arc<Database>> {
-    let options = DatabaseOptions { watcher: telemetry::watcher(), ..settings.database.options() };
+    let options = DatabaseOptions { observer: telemetry::statement_observer(), ..settings.database.options() };
     let mut complained = None;
     loop {
         let prepared = async |database: &Database| {
@@ -254,10 +255,10 @@ async fn connect_with_retries(settings: &Settings, health: &Health) -> anyhow::R
 }
 
 /// Returns the limits on connections of the gRPC port.
-pub(super) fn connection_bounds(settings: &GrpcSettings, stop: &Stop) -> Bounds {
+pub(super) fn connection_bounds(settings: &GrpcSettings, stop: &StopSignal) -> Bounds {
     Bounds {
-        at_once: settings.max_connections,
-        strangers_per_address: settings.max_anonymous_connections_per_address,
+        max_connections: settings.max_connections,
+        anonymous_per_address: settings.max_anonymous_connections_per_address,
         age: settings.connection_age(),
         idle: settings.idle(),
         stop: stop.clone(),

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use crate::config::LoadedSettings;
     use crate::process::serve::connection_bounds;
-    use access_tokens_net::signals::Stop;
+    use access_tokens_net::signals::StopSignal;
 
     #[tokio::test]
     async fn without_a_database_it_is_alive_and_not_ready() {
@@ -93,7 +93,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let asked = watch::Sender::new(false);
-        let bounds = connection_bounds(&settings.grpc, &Stop::by(asked.subscribe()));
+        let bounds = connection_bounds(&settings.grpc, &StopSignal::by(asked.subscribe()));
         tokio::spawn(serve(Port::plain(listener), bounds, pending()));
 
         let mut client = HealthClient::new(Endpoint::from_shared(url).expect("a URL").connect_lazy());

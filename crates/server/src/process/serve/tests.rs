@@ -40,14 +40,14 @@ async fn later_connections_have_the_low_stream_limit() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
     let database = Arc::new(access_tokens_storage::connect(&DatabaseOptions::new(url)).await.expect("a database"));
-    let (keys, notifier) = (Arc::new(LiveKeys::new(ring(&[RING_A]))), Arc::new(NoNotifier));
+    let (keys, notifier) = (Arc::new(KeyProvider::new(ring(&[RING_A]))), Arc::new(NoNotifier));
     let settings = LoadedSettings::load(None, [], &[]).expect("the defaults").settings;
     let app = Arc::new(assemble(&database, &keys, notifier, &settings, Arc::default()));
     let health = Health::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let asked = watch::Sender::new(false);
-    let stop = Stop::by(asked.subscribe());
+    let stop = StopSignal::by(asked.subscribe());
     let incoming = connections(Port::plain(listener), connection_bounds(&settings.grpc, &stop));
     let server = tokio::spawn(serve_calls(routers(app, &health, Limits::default(), true), incoming, stop));
 
