@@ -73,7 +73,7 @@ impl Environment {
         let database = url.rsplit('/').next().unwrap_or_default().to_owned();
         let mut installation = Installation::new(&options.binary, &work, &url)
             .with("ACCESS_TOKENS__LOG__LEVEL", "warn")
-            .with("ACCESS_TOKENS__GRPC__CONNECTION_AGE_SECONDS", "604800");
+            .with("ACCESS_TOKENS__GRPC__MAX_CONNECTION_AGE_SECONDS", "604800");
         for (name, value) in &options.variables {
             installation = installation.with(name, value);
         }

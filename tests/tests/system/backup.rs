@@ -199,8 +199,8 @@ fn what_cannot_be_served_is_not_restored() {
     fs::write(path("later.db"), later).expect("written");
     refuses(&installation, &["--verify", "later.db"], "a newer version of access-tokens made it (m9999_accounts)");
 
-    // Without its keys, and with others.
-    let strange = Workplace::new(BINARY, other.path(), "sqlite://access-tokens.db");
+    // Without its keys, and with other keys.
+    let strange = Installation::new(BINARY, other.path(), "sqlite://access-tokens.db");
     refuses(&strange, &[&path("copy.db")], "a database is useless without its keys");
     assert!(strange.run(&["keys", "init"]).status.success());
     refuses(&strange, &[&path("copy.db")], "keys are missing: ");

@@ -114,7 +114,7 @@ fn files_that_others_can_reach_are_found() {
         chmod(path, good);
     }
     chmod(directory.path(), 0o777);
-    let (found, code) = examined(&place.run(&["doctor", "--json"]));
+    let (found, code) = examined(&installation.run(&["doctor", "--json"]));
     assert!(found.len() == 2 && found.iter().all(|one| one.contains("other users can replace")), "{found:#?}");
     assert_eq!(code, Some(1));
     chmod(directory.path(), 0o700);

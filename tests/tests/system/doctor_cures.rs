@@ -357,8 +357,8 @@ fn a_server_with_too_few_connections_is_found() {
     // The superuser leaves 17 connections, and a replica takes 10 at most: there is room for one replica, and not for two.
     let warned = text(&installation.run(&["doctor"]));
     assert!(warned.contains("1 replicas fit, and 1 run now") && warned.contains("no room for one more"), "{warned}");
-    is_well(&place, &["--set", "database.max_connections=4"]);
-    let cure = cure(&place, &["--set", "database.max_connections=30"], "0 replicas fit");
+    is_well(&installation, &["--set", "database.max_connections=4"]);
+    let cure = cure(&installation, &["--set", "database.max_connections=30"], "0 replicas fit");
     assert!(cure.contains("max_connections") && cure.contains("database.max_connections"), "{cure}");
     drop(server);
 }

@@ -168,7 +168,7 @@ fn every_command_leaves_one_file_also_when_it_fails() {
     fs::write(directory.path().join("cards.ndjson"), format!("{cards}\nnonsense\n")).expect("written");
     fs::write(directory.path().join("directory.ndjson"), "{\"unit\": {\"id\": \"7\", \"name\": \"New\"}}\n")
         .expect("written");
-    // From the list of the command line itself: a command that is new is here.
+    // The list comes from the command line itself, so that a new command is tested too.
     for command in all_commands() {
         if ["serve", "gateway"].iter().any(|name| command.invocation.ends_with(name)) {
             continue;

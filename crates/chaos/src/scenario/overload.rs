@@ -48,10 +48,10 @@ async fn execute(run: &Run) -> Result<Report> {
         return Ok(Report::skipped("it needs two cores: one for the service with its database, one for its callers"));
     }
     let folder = tempfile::tempdir()?;
-    let mut plan = Plan { liar: false, ..run.plan()? };
-    plan.binary = restrained(folder.path(), &run.binary, "", &format!("taskset -c {CORE}"))?;
-    if run.red {
-        plan.variables.push(("ACCESS_TOKENS__GRPC__MAX_CONCURRENT_REQUESTS", "100000".to_owned()));
+    let mut setup = Setup { lying_proxy: false, ..run.setup()? };
+    setup.base.binary = restricted_binary(folder.path(), &run.binary, "", &format!("taskset -c {SERVICE_CORE}"))?;
+    if run.mutated {
+        setup.base.variables.push(("ACCESS_TOKENS__GRPC__MAX_CONCURRENT_REQUESTS", "100000".to_owned()));
     }
     if let Some(cluster) = &setup.base.cluster {
         // Otherwise the database would have the time of the clients' cores too.

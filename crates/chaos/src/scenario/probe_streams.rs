@@ -35,8 +35,8 @@ const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 async fn execute(run: &Run) -> Result<Report> {
     let variables = vec![
-        ("ACCESS_TOKENS__GRPC__MAX_CONNECTIONS", ROOM.to_string()),
-        ("ACCESS_TOKENS__HTTP__MAX_CONNECTIONS", ROOM.to_string()),
+        ("ACCESS_TOKENS__GRPC__MAX_CONNECTIONS", MAX_CONNECTIONS.to_string()),
+        ("ACCESS_TOKENS__HTTP__MAX_CONNECTIONS", MAX_CONNECTIONS.to_string()),
     ];
     let Some(mut environment) = outsiders::environment(run, "connections", variables).await? else {
         return Ok(Report::skipped("a release has no guard that can be off"));

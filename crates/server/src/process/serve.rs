@@ -109,7 +109,7 @@ pub async fn serve(
         max_anonymous_requests_per_address: settings.grpc.max_anonymous_requests_per_address,
         connection_age: settings.grpc.connection_age(),
     };
-    let incoming = connections(port, connection_bounds(&settings.grpc, &stop));
+    let incoming = connections(port, http2_limits(&settings.grpc, &stop));
     http_server.open(in_process(Arc::clone(&app), &health, limits));
     let mut server =
         tokio::spawn(serve_calls(routers(app, &health, limits, settings.grpc.reflection), incoming, stop.clone()));
@@ -188,8 +188,8 @@ async fn wait_for_database(
     http_server.start();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let waiting = {
-        let (port, bounds) = (port.clone(), connection_bounds(&settings.grpc, stop));
-        tokio::spawn(starting::serve(port, bounds, async { drop(ended.await) }))
+        let (port, limits) = (port.clone(), http2_limits(&settings.grpc, stop));
+        tokio::spawn(starting::serve(port, limits, async { drop(ended.await) }))
     };
     let connected = tokio::select! {
         connected = connecting => connected.map(Some),
@@ -255,13 +255,10 @@ async fn connect_with_retries(settings: &Settings, health: &Health) -> anyhow::R
 }
 
 /// Returns the limits on connections of the gRPC port.
-pub(super) fn connection_bounds(settings: &GrpcSettings, stop: &StopSignal) -> Bounds {
-    Bounds {
+pub(super) fn http2_limits(settings: &GrpcSettings, stop: &StopSignal) -> Http2Limits {
+    let connections = ConnectionLimits {
         max_connections: settings.max_connections,
         anonymous_per_address: settings.max_anonymous_connections_per_address,
-        age: settings.connection_age(),
-        idle: settings.idle(),
-        stop: stop.clone(),
         trusted_proxies: settings.trusted_proxies.as_slice().into(),
     };
     Http2Limits { connections, age: settings.connection_age(), idle: settings.idle(), stop: stop.clone() }

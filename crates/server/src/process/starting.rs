@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 const HEALTH_PREFIX: &str = "/grpc.health.v1.Health/";
 
 /// Serves health until `stop`. Other calls fail with DATABASE_UNAVAILABLE.
-pub(super) async fn serve(port: Port, bounds: Bounds, stop: impl Future<Output = ()>) {
+pub(super) async fn serve(port: Port, limits: Http2Limits, stop: impl Future<Output = ()>) {
     let server = Server::builder()
         .layer(OccupyLayer)
         .layer(layer_fn(|inner| HealthOnly { inner }))
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::config::LoadedSettings;
-    use crate::process::serve::connection_bounds;
+    use crate::process::serve::http2_limits;
     use access_tokens_net::signals::StopSignal;
 
     #[tokio::test]
@@ -93,8 +93,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let asked = watch::Sender::new(false);
-        let bounds = connection_bounds(&settings.grpc, &StopSignal::by(asked.subscribe()));
-        tokio::spawn(serve(Port::plain(listener), bounds, pending()));
+        let limits = http2_limits(&settings.grpc, &StopSignal::by(asked.subscribe()));
+        tokio::spawn(serve(Port::plain(listener), limits, pending()));
 
         let mut client = HealthClient::new(Endpoint::from_shared(url).expect("a URL").connect_lazy());
         let (no, yes) = (ServingStatus::NotServing, ServingStatus::Serving);

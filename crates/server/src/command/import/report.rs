@@ -43,7 +43,7 @@ impl Counts {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) counts: Counts,
-    groups: BTreeMap<(String, String), Group>,
+    groups: BTreeMap<(&'static str, String), Group>,
     warnings: Vec<String>,
 }
 

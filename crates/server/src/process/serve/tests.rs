@@ -48,7 +48,7 @@ async fn later_connections_have_the_low_stream_limit() {
     let address = listener.local_addr().expect("an address");
     let asked = watch::Sender::new(false);
     let stop = StopSignal::by(asked.subscribe());
-    let incoming = connections(Port::plain(listener), connection_bounds(&settings.grpc, &stop));
+    let incoming = connections(Port::plain(listener), http2_limits(&settings.grpc, &stop));
     let server = tokio::spawn(serve_calls(routers(app, &health, Limits::default(), true), incoming, stop));
 
     let mut open = Vec::new();
