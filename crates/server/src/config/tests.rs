@@ -122,7 +122,7 @@ fn unknown_keys_are_named_all_at_once_with_where_they_come_from() {
     for expected in [
         "grpcc.listen (",
         "log.level.x (",
-        "grpc.lisen (ACCESS_TOKENS__GRPC__LISEN) is not a setting; known are grpc.allow_plain_text, grpc.max_anonymous_requests,",
+        "grpc.lisen (ACCESS_TOKENS__GRPC__LISEN) is not a setting; known are grpc.allow_plain_text, grpc.idle_seconds,",
         "grpc (ACCESS_TOKENS__GRPC)",
         "nonsense (--set)",
         "--set takes key=value",

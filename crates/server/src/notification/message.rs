@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn signer(secret: &str) -> Option<Signer> {
-        let settings = json!({"webhook": "http://127.0.0.1/", "secret": secret, "timeout_seconds": 1, "queue": 1});
+        let settings = json!({"webhook": "http://127.0.0.1/", "secret": secret, "timeout_seconds": 1, "queue_size": 1});
         Signer::new(&serde_json::from_value(settings).expect("settings"))
     }
 
