@@ -9,9 +9,7 @@ pub(super) fn shown(date: Timestamp) -> String {
 
 /// Reads a date of the command line: `2027-01-31`, which is midnight UTC, or a form of import files.
 pub(super) fn date(text: &str) -> Result<Timestamp, String> {
-    let parse = access_tokens_domain::time::parse;
-    parse(text)
-        .or_else(|| parse(&format!("{text}T00:00:00")))
+    access_tokens_domain::time::parse(text)
         .ok_or_else(|| "is not a date such as 2027-01-31, 2027-01-31T12:00:00Z or 2027-01-31T12:00:00+02:00".to_owned())
 }
 
