@@ -14,11 +14,11 @@ const PACKAGE: &str = "accesstoken.v1";
 
 /// Folders whose files are compiled together with their imports: the contract, health, and the details of errors.
 /// Clients that use only reflection need all of them.
-const FOLDERS: [&str; 3] = ["accesstoken", "google/rpc", "grpc"];
+const PROTO_FOLDERS: [&str; 3] = ["accesstoken", "google/rpc", "grpc"];
 
 /// Fields whose messages are boxed. A response is moved several times before it is encoded, and without the boxes it
 /// would have five kilobytes.
-const BOXED: [&str; 8] = [
+const BOXED_FIELDS: [&str; 8] = [
     "AccessToken.verified_by_user",
     "AccessToken.accounts_receivable",
     "AccessToken.rewards_participant",
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=../../build.rs");
     let mut files = Vec::new();
     visit(&root, &mut files)?;
-    files.retain(|file| FOLDERS.iter().any(|folder| file.starts_with(root.join(folder))));
+    files.retain(|file| PROTO_FOLDERS.iter().any(|folder| file.starts_with(root.join(folder))));
 
     let compiled = |comments| -> Result<protox::Compiler, Box<dyn Error>> {
         let mut compiler = protox::Compiler::new([&root])?;
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = prost_build::Config::new();
     config.enable_type_names();
     config.skip_debug(secrets.paths());
-    for field in BOXED {
+    for field in BOXED_FIELDS {
         config.boxed(format!(".{PACKAGE}.{field}"));
     }
     // `skip_debug` also applies to enums that are nested in a message.

@@ -30,11 +30,11 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 /// The `domain` of every `google.rpc.ErrorInfo` of this service.
 pub const ERROR_DOMAIN: &str = "access-tokens";
 
-const UNCOMMENTED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/uncommented.bin"));
+const UNCOMMENTED_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/uncommented.bin"));
 
 /// Returns the descriptors of the contract, which are decoded once.
 pub fn descriptor_pool() -> &'static DescriptorPool {
-    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| decode(UNCOMMENTED));
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| decode(UNCOMMENTED_DESCRIPTORS));
     &POOL
 }
 

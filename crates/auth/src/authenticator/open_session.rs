@@ -38,16 +38,16 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let Login { username, password, organisation, unit, address } = login;
         let mut violations = Violations::default();
         for (field, value, limit) in [
-            ("username", username, text::NAME),
-            ("password", password.expose(), text::CODE),
-            ("organisation", organisation, text::NAME),
+            ("username", username, text::MAX_NAME_LENGTH),
+            ("password", password.expose(), text::MAX_CODE_LENGTH),
+            ("organisation", organisation, text::MAX_NAME_LENGTH),
         ] {
             if value.is_empty() {
                 violations.add(Reason::RequiredFieldMissing, field, "is required");
             }
             violations.check(field, text::bounded(value, limit));
         }
-        violations.check("unit", text::bounded(unit.unwrap_or_default(), text::NAME));
+        violations.check("unit", text::bounded(unit.unwrap_or_default(), text::MAX_NAME_LENGTH));
         violations.into_result()?;
 
         let organisation = self.store.organisation_by_name(organisation).await?;

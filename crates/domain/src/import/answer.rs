@@ -12,7 +12,7 @@ use super::token_answer::{Answers, token_record};
 use crate::{Error, Reason, Result};
 
 /// Maximum length of a code or message of another system that an error quotes, in characters.
-const MAX_QUOTE: usize = 200;
+const MAX_QUOTE_LENGTH: usize = 200;
 
 /// Returns the records of an answer.
 pub(super) fn records(mut answer: Object, answers: Answers) -> Result<Vec<Record>> {
@@ -50,7 +50,7 @@ fn check_status(status: Option<&Value>) -> Result<()> {
 }
 
 fn quote(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(MAX_QUOTE).collect()
+    text.chars().filter(|character| !character.is_control()).take(MAX_QUOTE_LENGTH).collect()
 }
 
 /// Returns the access tokens of one object of an answer: the object itself, or those that are nested in an owner.

@@ -23,7 +23,7 @@ pub(super) fn empty_document(key: &str) -> Option<Value> {
 }
 
 /// Members that are dates. Stored documents have them in RFC 3339.
-const DATES: [&str; 4] =
+const DATE_MEMBERS: [&str; 4] =
     ["id_number_expiration_date", "passport_number_expiration_date", "established_date", "vat_registration_date"];
 
 /// Returns the entity with the members of a record merged into it. The error names every field at fault.
@@ -68,7 +68,7 @@ fn merge_members(target: &mut Object, patch: Object, path: &str, time_zone: Time
             (Value::Object(inner), Value::Object(patch)) if empty_document(&key).is_some() => {
                 merge_members(inner, patch, &field, time_zone, violations);
             }
-            (old, Value::String(text)) if DATES.contains(&key.as_str()) => {
+            (old, Value::String(text)) if DATE_MEMBERS.contains(&key.as_str()) => {
                 let stored = old.as_str().and_then(time::parse);
                 match time::read_or_stored(&text, stored, time_zone) {
                     Ok(date) => *old = Value::String(date.to_rfc3339()),
@@ -92,9 +92,9 @@ pub(super) fn check_texts(field: &str, value: &Value, violations: &mut Violation
             let last = field.rsplit('.').next().unwrap_or(field);
             let checked = match last {
                 "id" | "number" | "username" | "authentication_code" | "identifier" => text::written(string),
-                "description" => text::bounded(string, text::LONG),
-                _ if last.starts_with("udf_string_") => text::bounded(string, text::LONG),
-                _ => text::bounded(string, text::NAME),
+                "description" => text::bounded(string, text::MAX_LONG_TEXT_LENGTH),
+                _ if last.starts_with("udf_string_") => text::bounded(string, text::MAX_LONG_TEXT_LENGTH),
+                _ => text::bounded(string, text::MAX_NAME_LENGTH),
             };
             violations.check(field, checked);
         }

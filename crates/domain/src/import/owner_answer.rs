@@ -14,20 +14,20 @@ use crate::model::directory::{
 use crate::{Error, Reason, Result};
 
 /// Members that hold an access token, or a list of them.
-const NESTED: [&str; 3] = ["access_token", "access_tokens", "access_tokens_set"];
+const NESTED_MEMBERS: [&str; 3] = ["access_token", "access_tokens", "access_tokens_set"];
 /// Maximum size of the copies of one owner, one for each of its access tokens, in bytes.
 const MAX_COPIES_BYTES: usize = 64 * 1_024 * 1_024;
 
 /// Returns whether an object of an answer is an owner, with or without access tokens, and not an access token itself.
 pub(super) fn is_owner(object: &Object) -> bool {
-    !object.contains_key("authentication_code") && NESTED.into_iter().any(|name| object.contains_key(name))
+    !object.contains_key("authentication_code") && NESTED_MEMBERS.into_iter().any(|name| object.contains_key(name))
 }
 
 /// Returns the access tokens of an owner. Members of the owner that this service does not store are removed and
 /// counted.
 pub(super) fn records(mut owner: Object, answers: Answers) -> Result<Vec<Record>> {
     let mut tokens = Vec::new();
-    for name in NESTED {
+    for name in NESTED_MEMBERS {
         match owner.remove(name) {
             None | Some(Value::Null) => {}
             Some(Value::Object(token)) => tokens.push(token),

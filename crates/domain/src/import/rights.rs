@@ -11,7 +11,7 @@ use crate::{Error, Reason, Result};
 
 /// Members of a user that only an administrator may name, whatever their value. A password and its hash are secrets, so
 /// the outcome for other callers must not depend on them.
-pub(super) const GUARDED: [&str; 3] = ["password", "password_hash", "permissions"];
+pub(super) const ADMIN_MEMBERS: [&str; 3] = ["password", "password_hash", "permissions"];
 
 /// Refuses a user record with passwords or permissions of a caller without the permission for them, and a record that
 /// names an access token by its identifier alone of a caller without `access_tokens.lookup`. Called before anything is
@@ -26,7 +26,7 @@ pub(crate) fn check_record(caller: &Caller, record: &Record) -> Result<()> {
     if record.kind != Kind::User || caller.permissions.contains(Permission::Admin) {
         return Ok(());
     }
-    match GUARDED.into_iter().find(|name| record.object.contains_key(*name)) {
+    match ADMIN_MEMBERS.into_iter().find(|name| record.object.contains_key(*name)) {
         None => Ok(()),
         Some(name) => {
             let error = Error::field(Reason::PermissionDenied, format!("user.{name}"), needs_admin());

@@ -14,7 +14,7 @@ use crate::model::time::{self, DateError, Timestamp};
 use crate::ports::{HashCost, Purpose};
 
 /// Minimum number of digits of a one-time password that a policy can require. The hash does not reveal the number.
-const SHORTEST_OTP: usize = 6;
+const MIN_OTP_DIGITS: usize = 6;
 
 /// Applies the members of a record to a token.
 pub(super) struct Fields<'f, 'a> {
@@ -178,9 +178,9 @@ impl Fields<'_, '_> {
     fn one_time_password(&mut self, key: &str, value: Value, token: &mut AccessToken) {
         let Some(code) = self.string(key, value).map(Secret::new) else { return };
         let secrets = self.batch.secrets;
-        if code.expose().chars().count() < SHORTEST_OTP {
+        if code.expose().chars().count() < MIN_OTP_DIGITS {
             let field = format!("{}.{key}", self.path);
-            let text = format!("must have at least {SHORTEST_OTP} characters");
+            let text = format!("must have at least {MIN_OTP_DIGITS} characters");
             return self.violations.add(Reason::PolicyViolation, field, text);
         }
         let stored = token.one_time_password.as_ref().map(|stored| &stored.hash);

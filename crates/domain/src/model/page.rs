@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Reason, Result};
 
 /// Length of the fingerprint of a query, in bytes.
-const FINGERPRINT: usize = 8;
+const FINGERPRINT_BYTES: usize = 8;
 
 /// Returns the page token that continues after `last_id` in the results of a query.
 pub fn encode(query: &str, last_id: &str) -> String {
@@ -23,7 +23,7 @@ pub fn position(page_token: &str) -> Result<String> {
             std::str::from_utf8(pair).ok().filter(|p| p.len() == 2).and_then(|p| u8::from_str_radix(p, 16).ok())
         })
         .collect();
-    let id = bytes.and_then(|bytes| String::from_utf8(bytes.get(FINGERPRINT..)?.to_vec()).ok());
+    let id = bytes.and_then(|bytes| String::from_utf8(bytes.get(FINGERPRINT_BYTES..)?.to_vec()).ok());
     id.filter(|id| crate::model::text::code(id).is_ok()).ok_or_else(bad)
 }
 
@@ -37,7 +37,7 @@ fn bad() -> Error {
     Error::field(Reason::InvalidPageToken, "page_token", "is not a page token of this query")
 }
 
-fn fingerprint(query: &str) -> [u8; FINGERPRINT] {
+fn fingerprint(query: &str) -> [u8; FINGERPRINT_BYTES] {
     let digest = Sha256::digest(query.as_bytes());
     std::array::from_fn(|i| digest[i])
 }

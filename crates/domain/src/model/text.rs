@@ -9,11 +9,11 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use crate::Reason;
 
 /// Maximum length of codes, identifiers, pass codes and numbers.
-pub const CODE: usize = 256;
+pub const MAX_CODE_LENGTH: usize = 256;
 /// Maximum length of names and other directory texts.
-pub const NAME: usize = 1_000;
+pub const MAX_NAME_LENGTH: usize = 1_000;
 /// Maximum length of user defined strings and descriptions.
-pub const LONG: usize = 4_000;
+pub const MAX_LONG_TEXT_LENGTH: usize = 4_000;
 
 /// Result of the check of one field.
 pub type Check = Result<(), (Reason, String)>;
@@ -75,7 +75,7 @@ fn is_invisible(character: char) -> bool {
             ))
 }
 
-/// Checks a code or identifier: not empty, at most [`CODE`] characters, no control characters.
+/// Checks a code or identifier: not empty, at most [`MAX_CODE_LENGTH`] characters, no control characters.
 pub fn code(text: &str) -> Check {
     if text.is_empty() {
         return Err((Reason::InvalidFieldValue, "must not be empty".to_owned()));
@@ -83,7 +83,7 @@ pub fn code(text: &str) -> Check {
     if text.chars().any(char::is_control) {
         return Err((Reason::InvalidFieldValue, "contains a control character".to_owned()));
     }
-    bounded(text, CODE)
+    bounded(text, MAX_CODE_LENGTH)
 }
 
 #[cfg(test)]
@@ -92,8 +92,11 @@ mod tests {
 
     #[test]
     fn limits_count_characters_not_bytes() {
-        assert!(bounded(&"é".repeat(CODE), CODE).is_ok());
-        assert_eq!(bounded(&"é".repeat(CODE + 1), CODE).expect_err("too long").0, Reason::FieldTooLong);
+        assert!(bounded(&"é".repeat(MAX_CODE_LENGTH), MAX_CODE_LENGTH).is_ok());
+        assert_eq!(
+            bounded(&"é".repeat(MAX_CODE_LENGTH + 1), MAX_CODE_LENGTH).expect_err("too long").0,
+            Reason::FieldTooLong
+        );
     }
 
     #[test]
@@ -146,7 +149,7 @@ mod tests {
             assert!(matches!(nfc(composed), Cow::Borrowed(_)));
         }
         // The limit applies to the normalised text, which is stored.
-        assert_eq!(written(&"e\u{301}".repeat(CODE)), Ok(()));
-        assert_eq!(written(&"e\u{301}".repeat(CODE + 1)).expect_err("too long").0, Reason::FieldTooLong);
+        assert_eq!(written(&"e\u{301}".repeat(MAX_CODE_LENGTH)), Ok(()));
+        assert_eq!(written(&"e\u{301}".repeat(MAX_CODE_LENGTH + 1)).expect_err("too long").0, Reason::FieldTooLong);
     }
 }

@@ -26,9 +26,9 @@ use crate::policy::strength::Strength;
 pub const DEFAULT_LIMIT: f64 = 1e-3;
 
 /// Number of letters, digits and special characters from which people choose.
-const CHOSEN: [f64; 3] = [52.0, 10.0, 33.0];
+const CHOSEN_ALPHABET: [f64; 3] = [52.0, 10.0, 33.0];
 /// Number of letters, digits and special characters from which the service draws.
-const DRAWN: [f64; 3] = [24.0, 10.0, 8.0];
+const DRAWN_ALPHABET: [f64; 3] = [24.0, 10.0, 8.0];
 
 /// The bound for one policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,14 +138,14 @@ fn pass_codes(policy: &Policy) -> f64 {
     };
     let length = i32::from(rules.min_length);
     let chosen = match rules.format {
-        Format::FreeText if policy.refuse_common_codes => count(CHOSEN, 10.0, length),
-        Format::FreeText => count(CHOSEN, CHOSEN.iter().sum(), length),
+        Format::FreeText if policy.refuse_common_codes => count(CHOSEN_ALPHABET, 10.0, length),
+        Format::FreeText => count(CHOSEN_ALPHABET, CHOSEN_ALPHABET.iter().sum(), length),
         Format::Number => 10f64.powi(length),
         // `@`, a dot and a letter between them are known. The shortest phone number has five digits.
         Format::Email => 36f64.powi(length.max(5) - 3),
         Format::Phone => 10f64.powi(length.max(5)),
     };
-    let drawn = count(DRAWN, 10.0, length.max(6));
+    let drawn = count(DRAWN_ALPHABET, 10.0, length.max(6));
     chosen.min(drawn)
 }
 

@@ -7,7 +7,7 @@ use crate::policy::common_secrets;
 /// Minimum number of characters.
 pub const MIN_LENGTH: usize = 12;
 /// Maximum number of characters.
-pub const MAX_LENGTH: usize = text::CODE;
+pub const MAX_LENGTH: usize = text::MAX_CODE_LENGTH;
 
 /// Checks a new password of a user: 12 to 256 visible characters (see [`text::written`]), not the user name, and not among
 /// the passwords that many people use. There are no rules about kinds of characters.

@@ -12,11 +12,11 @@ use crate::model::text::Check;
 use crate::policy::common_secrets;
 
 /// Length of a pass code, in characters, from which on its hash has no note, unless the pass code is common.
-const UNNOTED_LENGTH: usize = 10;
+const MIN_UNNOTED_LENGTH: usize = 10;
 /// Text before the note in a hash.
-const PARAMETER: &str = ",data=";
+const NOTE_PREFIX: &str = ",data=";
 /// Length of a note, in characters.
-const NOTE_CHARACTERS: usize = 4;
+const NOTE_LENGTH: usize = 4;
 /// Number of bytes of a sealed code besides the code: a nonce and a tag.
 pub const SEAL_BYTES: usize = 28;
 
@@ -47,8 +47,8 @@ impl Strength {
     pub fn of(pass_code: &Secret) -> Option<Self> {
         let pass_code = &*crate::model::text::nfc(pass_code.expose());
         let (length, common) = (pass_code.chars().count(), is_easy(pass_code));
-        let noted = u8::try_from(length.min(UNNOTED_LENGTH - 1)).ok()?;
-        (length < UNNOTED_LENGTH || common).then_some(Self { length: noted, common })
+        let noted = u8::try_from(length.min(MIN_UNNOTED_LENGTH - 1)).ok()?;
+        (length < MIN_UNNOTED_LENGTH || common).then_some(Self { length: noted, common })
     }
 
     /// Returns the note as it stands in the text of a hash: four characters of base64.
@@ -70,9 +70,9 @@ impl Strength {
 
     /// Returns the note of a stored hash.
     pub fn of_hash(hash: &PassCodeHash) -> Option<Self> {
-        let (_, rest) = hash.as_stored().split_once(PARAMETER)?;
+        let (_, rest) = hash.as_stored().split_once(NOTE_PREFIX)?;
         // A parameter of another kind may follow the note.
-        Self::from_note(rest.split_once('$')?.0.get(..NOTE_CHARACTERS)?)
+        Self::from_note(rest.split_once('$')?.0.get(..NOTE_LENGTH)?)
     }
 
     /// Returns the strength of a sealed code, which is its length.

@@ -58,7 +58,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashCost {
     /// The cost of a hash of today, or more.
-    Enough,
+    Sufficient,
     /// Less than the cost of a hash of today. The hash is replaced at the next use of the secret.
     Weak,
 }
@@ -135,7 +135,11 @@ pub trait Secrets: Send + Sync + 'static {
     /// Returns the cost of a guess against a hash that an import brings. The error says for people what is wrong with
     /// the hash, without repeating it. It can refuse hashes that [`Self::accepts`] accepts.
     fn hash_cost(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
-        if self.accepts(stored) { Ok(HashCost::Enough) } else { Err("must be a hash that can be checked".to_owned()) }
+        if self.accepts(stored) {
+            Ok(HashCost::Sufficient)
+        } else {
+            Err("must be a hash that can be checked".to_owned())
+        }
     }
 
     /// Returns a salted, keyed hash of a code, bound to `subject` (the id of a token) and purpose. Two hashes of one

@@ -39,7 +39,7 @@ impl Presented {
             }
             (Some(proof), None) => Ok(proof),
             (None, Some(proof)) => {
-                Error::of_check(field_of_proof(proof), text::bounded(proof.secret().expose(), text::CODE))?;
+                Error::of_check(field_of_proof(proof), text::bounded(proof.secret().expose(), text::MAX_CODE_LENGTH))?;
                 Ok(proof)
             }
             (None, None) => {

@@ -2,7 +2,7 @@
 
 use super::AccessTokens;
 use super::keyed_mutex::too_many_calls;
-use super::verifier::LEDGER_WRITE_ATTEMPTS;
+use super::verifier::MAX_LEDGER_WRITE_ATTEMPTS;
 use crate::model::access_token::VerificationCode;
 use crate::model::policy::{CodePolicy, Creation, Policy};
 use crate::model::secret::{Secret, SecretKind};
@@ -48,7 +48,7 @@ impl<S: Store> AccessTokens<S> {
         kind: SecretKind,
         policy: &Policy,
     ) -> Result<Result<(), Timestamp>> {
-        for _ in 0..LEDGER_WRITE_ATTEMPTS {
+        for _ in 0..MAX_LEDGER_WRITE_ATTEMPTS {
             let Entry { state, revision } = self.store.issues(organisation, subject, kind).await?;
             let admitted = state.admit(&policy.issue, self.clock.now());
             let (state, answer) = match admitted {

@@ -23,7 +23,7 @@ use crate::{Error, Reason, Result};
 use std::sync::Arc;
 
 /// Maximum number of attempts to create a number or code that is not in use.
-const NUMBER_ATTEMPTS: usize = 8;
+const MAX_NUMBER_ATTEMPTS: usize = 8;
 
 /// The codes that the policy creates, because the caller did not give them.
 #[derive(Clone, Copy)]
@@ -33,7 +33,7 @@ struct Made {
 }
 
 /// Maximum number of attempts to write a token under a limit per owner, when each ends in a deadlock.
-const LIMIT_ATTEMPTS: usize = 4;
+const MAX_LIMIT_ATTEMPTS: usize = 4;
 
 /// A request for a new token.
 #[derive(Clone, Default)]
@@ -159,7 +159,7 @@ impl<S: Store> AccessTokens<S> {
         token: &mut AccessToken,
     ) -> Result<()> {
         let store = self.store.as_ref();
-        for _ in 0..NUMBER_ATTEMPTS {
+        for _ in 0..MAX_NUMBER_ATTEMPTS {
             let number = self.numbers.next(store, organisation, Sequence::TokenNumber, prefix).await?;
             token.number = format!("{prefix}{number:010}");
             let inserted = match policy.max_per_owner {
@@ -204,7 +204,7 @@ impl<S: Store> AccessTokens<S> {
                 failed => failed,
             };
             match inserted {
-                Err(StoreError::Conflict(_)) if attempt < LIMIT_ATTEMPTS => attempt += 1,
+                Err(StoreError::Conflict(_)) if attempt < MAX_LIMIT_ATTEMPTS => attempt += 1,
                 inserted => return Ok(inserted),
             }
         }

@@ -69,21 +69,25 @@ impl<S: Store> AccessTokens<S> {
         identifier: &ResetIdentifier,
     ) -> Result<Lookup> {
         let (ResetIdentifier::AuthenticationCode(value) | ResetIdentifier::Identifier(value)) = identifier;
-        check_text(identifier.field(), value, text::CODE)?;
+        check_text(identifier.field(), value, text::MAX_CODE_LENGTH)?;
         let (key, read) = (identifier.key(), ReadOptions::STRONG);
         Ok(self.store.find_token(caller.organisation, key, OwnerJoins::NONE, read).await?)
     }
 }
 
-const ACCOUNT: &str = "accounts_receivable_identifier";
-const PARTICIPANT: &str = "rewards_participant_identifier";
+const ACCOUNT_FIELD: &str = "accounts_receivable_identifier";
+const PARTICIPANT_FIELD: &str = "rewards_participant_identifier";
 
 /// Checks the limits of the identifier of an account.
 pub(super) fn check_account(identifier: &AccountsReceivableIdentifier) -> Result<()> {
     match identifier {
-        AccountsReceivableIdentifier::Id(id) => check_text(&format!("{ACCOUNT}.id"), id, text::CODE),
-        AccountsReceivableIdentifier::Number(number) => check_text(&format!("{ACCOUNT}.number"), number, text::CODE),
-        AccountsReceivableIdentifier::Name(name) => check_text(&format!("{ACCOUNT}.name"), name, text::NAME),
+        AccountsReceivableIdentifier::Id(id) => check_text(&format!("{ACCOUNT_FIELD}.id"), id, text::MAX_CODE_LENGTH),
+        AccountsReceivableIdentifier::Number(number) => {
+            check_text(&format!("{ACCOUNT_FIELD}.number"), number, text::MAX_CODE_LENGTH)
+        }
+        AccountsReceivableIdentifier::Name(name) => {
+            check_text(&format!("{ACCOUNT_FIELD}.name"), name, text::MAX_NAME_LENGTH)
+        }
     }
 }
 
@@ -91,24 +95,32 @@ pub(super) fn check_account(identifier: &AccountsReceivableIdentifier) -> Result
 pub(super) fn single_account<T>(mut found: Vec<T>) -> Result<T> {
     match (found.pop(), found.len()) {
         (Some(account), 0) => Ok(account),
-        (Some(_), _) => Err(Error::field(Reason::AmbiguousName, ACCOUNT, "several accounts receivable have this name")),
-        (None, _) => Err(Error::field(Reason::AccountsReceivableNotFound, ACCOUNT, "no such accounts receivable")),
+        (Some(_), _) => {
+            Err(Error::field(Reason::AmbiguousName, ACCOUNT_FIELD, "several accounts receivable have this name"))
+        }
+        (None, _) => {
+            Err(Error::field(Reason::AccountsReceivableNotFound, ACCOUNT_FIELD, "no such accounts receivable"))
+        }
     }
 }
 
 /// Checks the limits of the identifier of a participant.
 pub(super) fn check_participant(identifier: &RewardsParticipantIdentifier) -> Result<()> {
     match identifier {
-        RewardsParticipantIdentifier::Id(id) => check_text(&format!("{PARTICIPANT}.id"), id, text::CODE),
+        RewardsParticipantIdentifier::Id(id) => {
+            check_text(&format!("{PARTICIPANT_FIELD}.id"), id, text::MAX_CODE_LENGTH)
+        }
         RewardsParticipantIdentifier::Number(number) => {
-            check_text(&format!("{PARTICIPANT}.number"), number, text::CODE)
+            check_text(&format!("{PARTICIPANT_FIELD}.number"), number, text::MAX_CODE_LENGTH)
         }
     }
 }
 
 /// Returns the participant, or an error if there is none.
 pub(super) fn known_participant<T>(found: Option<T>) -> Result<T> {
-    found.ok_or_else(|| Error::field(Reason::RewardsParticipantNotFound, PARTICIPANT, "no such rewards participant"))
+    found.ok_or_else(|| {
+        Error::field(Reason::RewardsParticipantNotFound, PARTICIPANT_FIELD, "no such rewards participant")
+    })
 }
 
 /// Checks the limits of the identifier of a token. A value outside of them cannot exist, and must not reach a database.
@@ -123,7 +135,7 @@ pub(super) fn check_key(identifier: &AccessTokenIdentifier) -> Result<()> {
     violations.check(&field_of(identifier.key()), text::code(value));
     if let AccessTokenIdentifier::Credential { proof: Some(proof), .. } = identifier {
         let field = format!("access_token_identifier.credential.{}", field_of_proof(proof));
-        violations.check(&field, text::bounded(proof.secret().expose(), text::CODE));
+        violations.check(&field, text::bounded(proof.secret().expose(), text::MAX_CODE_LENGTH));
     }
     violations.into_result()
 }

@@ -28,7 +28,7 @@ use run::{Checked, RunState};
 use waiting::{MAX_CYCLE, WaitingRecord};
 
 /// Maximum number of attempts to write a batch, or a single record, while other callers change the same data.
-const WRITE_ATTEMPTS: usize = 4;
+const MAX_WRITE_ATTEMPTS: usize = 4;
 
 /// The result of one record.
 #[derive(Debug)]
@@ -233,7 +233,7 @@ impl<S: Store + AccountStore> Importer<S> {
         state: &mut RunState,
         candidates: &[(usize, Candidate)],
     ) -> Result<Vec<Verdict>> {
-        for _ in 1..WRITE_ATTEMPTS {
+        for _ in 1..MAX_WRITE_ATTEMPTS {
             match self.write(caller, state, candidates).await {
                 Err(error) if is_race(&error) => {
                     if error.reason() == Reason::NumberAlreadyExists {
@@ -296,7 +296,7 @@ impl<S: Store + AccountStore> Importer<S> {
         candidates: &[(usize, Candidate)],
     ) -> Result<Vec<Verdict>> {
         self.draw_expected_numbers(caller, state, candidates).await?;
-        for _ in 0..WRITE_ATTEMPTS {
+        for _ in 0..MAX_WRITE_ATTEMPTS {
             let mut transaction = self.store.begin().await?;
             let reference = transaction.lock_directory(caller.organisation).await?;
             let keys = keys(&reference, candidates);

@@ -9,7 +9,7 @@ use crate::ports::store::{KeyStore, Position};
 use crate::ports::{Purpose, Secrets};
 
 /// Number of tokens that are read, and written in one transaction.
-pub const BATCH: u32 = 500;
+pub const BATCH_SIZE: u32 = 500;
 
 /// The result of one batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub async fn batch<S: KeyStore>(
     current: &str,
     after: Option<&Position>,
 ) -> Result<Option<Progress>> {
-    let found = store.verification_codes(current, after, BATCH).await?;
+    let found = store.verification_codes(current, after, BATCH_SIZE).await?;
     let Some((last, _)) = found.last() else { return Ok(None) };
     let (last, mut unreadable) = (last.clone(), 0);
     let mut replacements = Vec::with_capacity(found.len());

@@ -12,7 +12,7 @@ pub(super) fn check<'a>(
     let mut violations = Violations::default();
     for (i, text) in strings.into_iter().enumerate() {
         if let Some(text) = text {
-            violations.check(&format!("udf_string_{}", i + 1), text::bounded(text, text::LONG));
+            violations.check(&format!("udf_string_{}", i + 1), text::bounded(text, text::MAX_LONG_TEXT_LENGTH));
         }
     }
     for (i, number) in floats.into_iter().enumerate() {

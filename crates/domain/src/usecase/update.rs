@@ -37,7 +37,7 @@ pub struct UpdateToken {
 }
 
 /// Maximum number of attempts to create a code that is not in use.
-const CODE_ATTEMPTS: usize = 8;
+const MAX_CODE_ATTEMPTS: usize = 8;
 
 impl<S: Store> AccessTokens<S> {
     /// Updates the token that the caller names, in any state.
@@ -110,7 +110,7 @@ impl<S: Store> AccessTokens<S> {
         precondition: Precondition,
         mut changes: TokenChanges,
     ) -> Result<FoundToken> {
-        for _ in 1..CODE_ATTEMPTS {
+        for _ in 1..MAX_CODE_ATTEMPTS {
             match self.write(caller, found.clone(), precondition.clone(), changes.clone()).await {
                 Err(error) if error.reason() == Reason::AuthenticationCodeAlreadyExists => {
                     let (rules, sequence) = (&policy.authentication_code, Sequence::AuthenticationCode);

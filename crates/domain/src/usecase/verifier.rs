@@ -29,7 +29,7 @@ use crate::{Error, Reason, Result};
 /// Maximum number of attempts to write an entry of the ledger while others write it too. Of concurrent writers one
 /// succeeds each time. Within a process calls about one name wait for each other ([`super::keyed_mutex`]), so the other
 /// writers use another name or another replica.
-pub(super) const LEDGER_WRITE_ATTEMPTS: usize = 256;
+pub(super) const MAX_LEDGER_WRITE_ATTEMPTS: usize = 256;
 
 /// A secret to be checked.
 pub(super) struct Check<'a> {
@@ -231,7 +231,7 @@ impl<S: Store> AccessTokens<S> {
         policy: &LockPolicy,
         now: Timestamp,
     ) -> Result<Result<Entry<Attempts>, Lock>> {
-        for _ in 0..LEDGER_WRITE_ATTEMPTS {
+        for _ in 0..MAX_LEDGER_WRITE_ATTEMPTS {
             let Entry { state, revision } = self.store.attempts(caller.organisation, subject, kind).await?;
             match state.admit(policy, now, caller.user.as_deref()) {
                 Ok(state) => {
@@ -258,7 +258,7 @@ impl<S: Store> AccessTokens<S> {
         mut entry: Entry<Attempts>,
         change: impl Fn(&Attempts) -> Attempts,
     ) -> Result<()> {
-        for _ in 0..LEDGER_WRITE_ATTEMPTS {
+        for _ in 0..MAX_LEDGER_WRITE_ATTEMPTS {
             let changed = Entry { state: change(&entry.state), revision: entry.revision };
             if self.store.save_attempts(organisation, subject, kind, &changed).await? {
                 return Ok(());

@@ -74,7 +74,7 @@ impl Foreign {
             Scheme::Pbkdf2Sha512(rounds) => rounds < LEAST_SHA512_ROUNDS,
             Scheme::Bcrypt(cost) => cost < LEAST_BCRYPT_COST,
         };
-        if weak { HashCost::Weak } else { HashCost::Enough }
+        if weak { HashCost::Weak } else { HashCost::Sufficient }
     }
 
     /// Returns whether a match proves the whole secret, so that it may be hashed again. bcrypt reads 72 bytes, which
@@ -342,14 +342,14 @@ mod tests {
         let [scrypt, _, pbkdf2, _, _, sha512, bcrypt, ..] = KNOWN;
         for (text, cost) in [
             (scrypt.replace("ln=4", "ln=14"), HashCost::Weak),
-            (scrypt.replace("ln=4,r=8,p=1", "ln=15,r=8,p=3"), HashCost::Enough),
+            (scrypt.replace("ln=4,r=8,p=1", "ln=15,r=8,p=3"), HashCost::Sufficient),
             (pbkdf2.replace("i=4096", "i=10000"), HashCost::Weak),
             (pbkdf2.replace("i=4096", "i=27500"), HashCost::Weak),
-            (pbkdf2.replace("i=4096", "i=600000"), HashCost::Enough),
+            (pbkdf2.replace("i=4096", "i=600000"), HashCost::Sufficient),
             (sha512.replace("i=1000", "i=209999"), HashCost::Weak),
-            (sha512.replace("i=1000", "i=210000"), HashCost::Enough),
+            (sha512.replace("i=1000", "i=210000"), HashCost::Sufficient),
             (bcrypt.replace("$04$", "$09$"), HashCost::Weak),
-            (bcrypt.replace("$04$", "$10$"), HashCost::Enough),
+            (bcrypt.replace("$04$", "$10$"), HashCost::Sufficient),
         ] {
             let Ok(foreign) = Foreign::parse(&text, LIMIT) else { panic!("{text}") };
             assert_eq!(foreign.cost(), cost, "{text}");

@@ -323,7 +323,11 @@ impl StoredArgon2<'_> {
         let (memory, passes, _) = COST;
         let work = |memory: u32, passes: u32| u64::from(memory) * u64::from(passes);
         let params = self.argon2.params();
-        if work(params.m_cost(), params.t_cost()) < work(memory, passes) { HashCost::Weak } else { HashCost::Enough }
+        if work(params.m_cost(), params.t_cost()) < work(memory, passes) {
+            HashCost::Weak
+        } else {
+            HashCost::Sufficient
+        }
     }
 
     fn matches(&self, secret: &Secret, memory: &mut Memory) -> Result<bool> {

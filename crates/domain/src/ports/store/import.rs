@@ -54,7 +54,8 @@ impl ImportKeys {
             &mut self.authentication_codes,
             &mut self.identifiers,
         ];
-        self.account_names.retain(|name| crate::model::text::bounded(name, crate::model::text::NAME).is_ok());
+        self.account_names
+            .retain(|name| crate::model::text::bounded(name, crate::model::text::MAX_NAME_LENGTH).is_ok());
         self.account_names.sort_unstable();
         self.account_names.dedup();
         for list in lists {

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::grants::{Administration, PAGE, may_grant};
+use super::grants::{Administration, PAGE_SIZE, may_grant};
 use crate::model::error::Violations;
 use crate::model::secret::{CodeHash, Secret};
 use crate::model::session::{Caller, Permission, Permissions};
@@ -69,7 +69,7 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
     /// with fewer than 200 keys is the last one.
     pub async fn list_api_keys(&self, caller: &Caller, after: Option<&str>) -> Result<Vec<KeyDetails>> {
         caller.require(Permission::Admin)?;
-        Ok(self.store.api_keys(caller.organisation, after, PAGE).await?)
+        Ok(self.store.api_keys(caller.organisation, after, PAGE_SIZE).await?)
     }
 
     /// Revokes a key. It ends within a second on every server, together with the sessions that it opened. Returns

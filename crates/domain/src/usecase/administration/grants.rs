@@ -7,7 +7,7 @@ use crate::ports::{Clock, Random, Secrets};
 use crate::{Error, Reason, Result};
 
 /// Number of items of one page of a list.
-pub(super) const PAGE: u32 = 200;
+pub(super) const PAGE_SIZE: u32 = 200;
 
 /// The use cases of administration.
 pub struct Administration<S> {

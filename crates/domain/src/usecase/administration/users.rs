@@ -1,6 +1,6 @@
 //! Users: list, disable, enable.
 
-use super::grants::{Administration, PAGE, may_grant};
+use super::grants::{Administration, PAGE_SIZE, may_grant};
 use crate::model::session::{Caller, Permission};
 use crate::ports::store::{AccountStore, AdministrationStore, Change, Disabled, Store, UserDetails};
 use crate::{Error, Reason, Result};
@@ -10,7 +10,7 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
     /// of ids. A page with fewer than 200 users is the last one.
     pub async fn list_users(&self, caller: &Caller, after: Option<&str>) -> Result<Vec<UserDetails>> {
         caller.require(Permission::Admin)?;
-        Ok(self.store.users(caller.organisation, after, PAGE).await?)
+        Ok(self.store.users(caller.organisation, after, PAGE_SIZE).await?)
     }
 
     /// Disables a user. The user cannot log in, and its sessions, its API keys and its certificates are refused within

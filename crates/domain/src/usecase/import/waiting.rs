@@ -13,12 +13,12 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Sizes at which complete records are searched for the first and the last time. Between the last one and [`MAX_BYTES`]
 /// there is space for a batch.
-const FIRST_ATTEMPT: usize = MAX_BYTES / 2;
-const LAST_ATTEMPT: usize = MAX_BYTES / 10 * 9;
+const FIRST_SEARCH_SIZE: usize = MAX_BYTES / 2;
+const LAST_SEARCH_SIZE: usize = MAX_BYTES / 10 * 9;
 
 /// Number of records above which no record is added to a group. Only records that must be imported together make a
 /// larger one.
-const GROUP_RECORDS: usize = 500;
+const MAX_GROUP_RECORDS: usize = 500;
 
 /// Maximum number of records of one group. They take 5 KiB of memory each while they are imported.
 pub(super) const MAX_CYCLE: usize = 5_000;
@@ -56,7 +56,7 @@ impl WaitingRecord {
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { records: Vec::new(), bytes: 0, limit: usize::MAX, last: HashMap::new(), full: FIRST_ATTEMPT }
+        Self { records: Vec::new(), bytes: 0, limit: usize::MAX, last: HashMap::new(), full: FIRST_SEARCH_SIZE }
     }
 }
 
@@ -120,8 +120,8 @@ impl Waiting {
         // Each attempt looks at all records. The next one follows when there are twice as many, or a last time before
         // there is no space.
         self.full = match self.size() {
-            size if 2 * size <= LAST_ATTEMPT => FIRST_ATTEMPT.max(2 * size),
-            size if size < LAST_ATTEMPT => LAST_ATTEMPT,
+            size if 2 * size <= LAST_SEARCH_SIZE => FIRST_SEARCH_SIZE.max(2 * size),
+            size if size < LAST_SEARCH_SIZE => LAST_SEARCH_SIZE,
             _ => usize::MAX,
         };
         groups
@@ -141,7 +141,7 @@ impl Waiting {
         let mut records: Vec<_> = self.records.into_iter().map(Some).collect();
         for mut together in order {
             together.retain(|place| is_chosen(*place));
-            if !group.is_empty() && group.len() + together.len() > GROUP_RECORDS {
+            if !group.is_empty() && group.len() + together.len() > MAX_GROUP_RECORDS {
                 groups.push_back(std::mem::take(&mut group));
             }
             group.extend(together.into_iter().filter_map(|place| records.get_mut(place)?.take()));

@@ -150,7 +150,7 @@ impl Accepted {
     fn strength(&self) -> (bool, u8) {
         let schemes = ["$pbkdf2", "$2", "$scrypt", "$argon2"];
         let scheme = (1..).zip(schemes).find(|(_, prefix)| self.hash.starts_with(prefix)).map_or(0, |(rank, _)| rank);
-        (self.cost == HashCost::Enough, scheme + 1)
+        (self.cost == HashCost::Sufficient, scheme + 1)
     }
 }
 
