@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::import::{self, Batch, Existing, Outcome, Prepared, Stored, Verdict as Decision};
+use access_tokens_domain::import::{self, Batch, Decision, Existing, Outcome, Prepared, Stored};
 use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
@@ -85,7 +85,7 @@ impl World {
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let records = lines.flat_map(|line| import::parse(line).expect("a record"));
         let prepared: Vec<_> = records.map(|record| Prepared::new(record, None)).collect();
-        let decided = batch.add_all(&prepared).into_iter().map(|verdict| match verdict {
+        let decided = batch.add_all(&prepared).into_iter().map(|decision| match decision {
             Decision::Decided(result) => result,
             Decision::Waiting { error, .. } => Err(error),
         });

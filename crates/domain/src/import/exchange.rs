@@ -18,7 +18,7 @@ const MAX_ROUNDS: usize = 16;
 
 /// The result of a record of a batch.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Decision {
     /// The record has a result.
     Decided(Result<(Outcome, String)>),
     /// The record requests a number, code or identifier of another token, which a later record may release.
@@ -78,8 +78,8 @@ impl RecordKey {
 
 impl Batch<'_> {
     /// Applies records in their order. A record that requests a value of another token may get it from a later record.
-    pub fn add_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Prepared>) -> Vec<Verdict> {
-        let (mut verdicts, mut waiting, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
+    pub fn add_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Prepared>) -> Vec<Decision> {
+        let (mut decisions, mut waiting, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
         let records: Vec<_> = records.into_iter().collect();
         self.reserve_named_numbers(&records);
         for prepared in records {
@@ -87,22 +87,23 @@ impl Batch<'_> {
             let result = if follows { Err(conflict()) } else { self.add(prepared.clone()) };
             if result.as_ref().is_err_and(|error| follows || fails_for_taken_value(error)) {
                 keys.extend(RecordKey::of(&prepared.record()));
-                waiting.push((verdicts.len(), prepared));
+                waiting.push((decisions.len(), prepared));
             }
-            verdicts.push(result);
+            decisions.push(result);
         }
         let mut undecided: HashMap<_, _> = waiting.iter().copied().collect();
         for (place, result) in self.exchange(waiting) {
             if !result.as_ref().is_err_and(fails_for_taken_value) {
                 undecided.remove(&place);
             }
-            verdicts[place] = result;
+            decisions[place] = result;
         }
-        let verdicts = verdicts.into_iter().enumerate().map(|(place, result)| match (result, undecided.get(&place)) {
-            (Err(error), Some(prepared)) => Verdict::Waiting { error, links: self.links(&prepared.record()) },
-            (result, _) => Verdict::Decided(result),
-        });
-        verdicts.collect()
+        let decisions =
+            decisions.into_iter().enumerate().map(|(place, result)| match (result, undecided.get(&place)) {
+                (Err(error), Some(prepared)) => Decision::Waiting { error, links: self.links(&prepared.record()) },
+                (result, _) => Decision::Decided(result),
+            });
+        decisions.collect()
     }
 
     fn links(&self, record: &Record) -> Links {

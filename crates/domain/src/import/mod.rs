@@ -40,7 +40,7 @@ pub use administrators::{Administrators, DraftedAdministrators};
 pub use batch::Batch;
 pub(crate) use derived_id::derived_token_id;
 pub use drafts::Drafts;
-pub use exchange::{Links, RecordKey, Verdict};
+pub use exchange::{Decision, Links, RecordKey};
 pub use keys::keys;
 pub use new_numbers::is_unnumbered;
 pub(crate) use new_numbers::needs_number;

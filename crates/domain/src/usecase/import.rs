@@ -12,8 +12,8 @@ use std::sync::Arc;
 pub use run::Run;
 
 use crate::import::{
-    self, Administrators, Batch, DraftedAdministrators, Kind, Links, Options, Outcome, Prepared, Record, Stored, Tally,
-    Verdict,
+    self, Administrators, Batch, Decision, DraftedAdministrators, Kind, Links, Options, Outcome, Prepared, Record,
+    Stored, Tally,
 };
 use crate::model::error::{FieldViolation, Violations};
 use crate::model::reference::Reference;
@@ -51,7 +51,7 @@ pub struct Importer<S> {
 
 /// The result of processing candidates in memory.
 struct BatchResult {
-    verdicts: Vec<Verdict>,
+    decisions: Vec<Decision>,
     changes: ImportChanges,
     tally: Tally,
     used_numbers: usize,
@@ -117,13 +117,13 @@ impl<S: Store + AccountStore> Importer<S> {
             let follows = candidate.prepared.as_ref().is_ok_and(|prepared| run.waiting.precedes(&prepared.record()));
             if follows { later.push((position, candidate)) } else { now.push((position, candidate)) }
         }
-        let verdicts = self.decide(caller, run, &now).await?;
+        let decisions = self.decide(caller, run, &now).await?;
         let mut results = Vec::with_capacity(now.len());
-        for ((position, candidate), verdict) in now.into_iter().zip(verdicts) {
+        for ((position, candidate), decision) in now.into_iter().zip(decisions) {
             let kind = candidate.kind;
-            match verdict {
-                Verdict::Decided(result) => results.push((position, RecordResult { kind, result })),
-                Verdict::Waiting { error, links } => {
+            match decision {
+                Decision::Decided(result) => results.push((position, RecordResult { kind, result })),
+                Decision::Waiting { error, links } => {
                     if !candidate.prepared.is_ok_and(|prepared| run.waiting.add(position, prepared, links)) {
                         results.push((position, RecordResult { kind, result: Err(queue_full(&error)) }));
                     }
@@ -190,18 +190,18 @@ impl<S: Store + AccountStore> Importer<S> {
             });
             return Ok(refused.collect());
         }
-        let verdicts = self.decide(caller, run, &group).await?;
-        let results = group.into_iter().zip(verdicts).map(|((position, candidate), verdict)| {
-            let result = match verdict {
-                Verdict::Decided(result) => result,
-                Verdict::Waiting { error, .. } => Err(error),
+        let decisions = self.decide(caller, run, &group).await?;
+        let results = group.into_iter().zip(decisions).map(|((position, candidate), decision)| {
+            let result = match decision {
+                Decision::Decided(result) => result,
+                Decision::Waiting { error, .. } => Err(error),
             };
             (position, RecordResult { kind: candidate.kind, result })
         });
         Ok(results.collect())
     }
 
-    async fn decide(&self, caller: &Caller, run: &mut Run, candidates: &[(usize, Candidate)]) -> Result<Vec<Verdict>> {
+    async fn decide(&self, caller: &Caller, run: &mut Run, candidates: &[(usize, Candidate)]) -> Result<Vec<Decision>> {
         let state = &mut run.state;
         if candidates.is_empty() {
             return Ok(Vec::new());
@@ -214,14 +214,14 @@ impl<S: Store + AccountStore> Importer<S> {
             result => return result,
         }
         // Each record is written alone, so that only the record at fault fails.
-        let mut verdicts = Vec::with_capacity(candidates.len());
+        let mut decisions = Vec::with_capacity(candidates.len());
         for one in candidates.chunks(1) {
             match self.write_with_retries(caller, state, one).await {
-                Err(error) if is_race(&error) => verdicts.push(Verdict::Decided(Err(error))),
-                written => verdicts.extend(written?),
+                Err(error) if is_race(&error) => decisions.push(Decision::Decided(Err(error))),
+                written => decisions.extend(written?),
             }
         }
-        Ok(verdicts)
+        Ok(decisions)
     }
 
     /// Writes candidates in one transaction. Another caller may change data between the read and the write, for example
@@ -232,7 +232,7 @@ impl<S: Store + AccountStore> Importer<S> {
         caller: &Caller,
         state: &mut RunState,
         candidates: &[(usize, Candidate)],
-    ) -> Result<Vec<Verdict>> {
+    ) -> Result<Vec<Decision>> {
         for _ in 1..MAX_WRITE_ATTEMPTS {
             match self.write(caller, state, candidates).await {
                 Err(error) if is_race(&error) => {
@@ -253,7 +253,7 @@ impl<S: Store + AccountStore> Importer<S> {
         state: &mut RunState,
         checked: &mut Checked,
         candidates: &[(usize, Candidate)],
-    ) -> Result<Vec<Verdict>> {
+    ) -> Result<Vec<Decision>> {
         let mut reference = match checked.reference.take() {
             Some(reference) => reference,
             None => self.store.reference(caller.organisation).await?.as_ref().clone(),
@@ -267,7 +267,7 @@ impl<S: Store + AccountStore> Importer<S> {
         let administrators = self.administrators(caller, &mut transaction, &stored, drafted).await?;
         drop(transaction);
         let input = BatchInput { reference: &reference, stored: &stored, administrators };
-        let BatchResult { verdicts, mut changes, tally, .. } = self.process_batch(caller, state, input, candidates);
+        let BatchResult { decisions, mut changes, tally, .. } = self.process_batch(caller, state, input, candidates);
         state.tally.add(tally);
         checked.administrators.add(&stored, &changes);
         let drafts = ImportChanges {
@@ -283,7 +283,7 @@ impl<S: Store + AccountStore> Importer<S> {
         checked.drafts.write(drafts)?;
         reference.merge(changes);
         checked.reference = Some(reference);
-        Ok(verdicts)
+        Ok(decisions)
     }
 
     /// Writes candidates in one transaction. If new tokens need more numbers than were drawn, nothing is written,
@@ -294,7 +294,7 @@ impl<S: Store + AccountStore> Importer<S> {
         caller: &Caller,
         state: &mut RunState,
         candidates: &[(usize, Candidate)],
-    ) -> Result<Vec<Verdict>> {
+    ) -> Result<Vec<Decision>> {
         self.draw_expected_numbers(caller, state, candidates).await?;
         for _ in 0..MAX_WRITE_ATTEMPTS {
             let mut transaction = self.store.begin().await?;
@@ -318,7 +318,7 @@ impl<S: Store + AccountStore> Importer<S> {
             transaction.commit().await?;
             state.numbers.drain(..result.used_numbers);
             state.tally.add(result.tally);
-            return Ok(result.verdicts);
+            return Ok(result.decisions);
         }
         Err(Error::new(
             Reason::Conflict,
@@ -363,16 +363,16 @@ impl<S: Store + AccountStore> Importer<S> {
         batch.by(caller.user.clone(), caller.unit.clone());
         batch.limit_to(caller.permissions);
         let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
-        let mut verdicts = batch.add_all(prepared).into_iter();
-        let verdicts = candidates.iter().map(|(_, candidate)| match &candidate.prepared {
-            Ok(_) => {
-                verdicts.next().unwrap_or_else(|| Verdict::Decided(Err(Error::internal("a record without a verdict"))))
-            }
+        let mut decisions = batch.add_all(prepared).into_iter();
+        let decisions = candidates.iter().map(|(_, candidate)| match &candidate.prepared {
+            Ok(_) => decisions
+                .next()
+                .unwrap_or_else(|| Decision::Decided(Err(Error::internal("a record without a decision")))),
             // The error is copied, since a batch that is repeated returns it again.
-            Err(error) => Verdict::Decided(Err(error.copy())),
+            Err(error) => Decision::Decided(Err(error.copy())),
         });
         BatchResult {
-            verdicts: verdicts.collect(),
+            decisions: decisions.collect(),
             tally: batch.tally(),
             used_numbers: batch.used_numbers(),
             missing_numbers: batch.missing_numbers(),
