@@ -123,7 +123,7 @@ pub(crate) fn is_stopping() -> bool {
 }
 
 /// Sets the exit code of a command that has stopped because of a signal.
-pub(crate) fn stopped_with(code: u8) {
+pub(crate) fn set_exit_code(code: u8) {
     state().interruption = Some(code);
 }
 

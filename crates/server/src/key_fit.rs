@@ -33,7 +33,7 @@ pub(crate) struct KeyRingFit {
 
 impl KeyRingFit {
     /// Compares the ring with `uses`, and opens verification codes whose key is in the ring: all of them, or at most `most`.
-    pub(crate) async fn of(
+    pub(crate) async fn compare(
         database: &Database,
         ring: &KeyRing,
         uses: &[KeyUse],
@@ -55,7 +55,7 @@ impl KeyRingFit {
 
     /// Compares the ring at a start, without reading whole tables of tokens: reads all users and API keys, and the oldest and newest
     /// tokens. None where the schema is not current, so that nothing can be read yet.
-    pub(crate) async fn sampled(database: &Database, ring: &KeyRing) -> StoreResult<Option<Self>> {
+    pub(crate) async fn compare_sample(database: &Database, ring: &KeyRing) -> StoreResult<Option<Self>> {
         let schema = database.schema().await?;
         if !schema.pending.is_empty() {
             return Ok(None);

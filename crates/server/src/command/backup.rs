@@ -61,7 +61,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
         biased;
         // Dropping the other future removes the unfinished copy.
         code = databases::interrupted() => {
-            databases::stopped_with(code);
+            databases::set_exit_code(code);
             bail!("stopped; there is no copy")
         }
         done = copying => done?,

@@ -116,13 +116,13 @@ pub(super) async fn needed_key_ids(settings: &Settings) -> Vec<String> {
 }
 
 /// Refuses a ring that is not the one of the database. With such a ring, valid secrets would be refused, and new ones would be written that
-/// the right ring cannot read. Reads users, API keys and a part of the tokens ([`KeyRingFit::sampled`]).
+/// the right ring cannot read. Reads users, API keys and a part of the tokens ([`KeyRingFit::compare_sample`]).
 pub(super) async fn refuse_foreign_keys(
     settings: &Settings,
     database: &Database,
     ring: &KeyRing,
 ) -> anyhow::Result<()> {
-    let Some(fit) = KeyRingFit::sampled(database, ring).await.map_err(store_to_anyhow)? else { return Ok(()) };
+    let Some(fit) = KeyRingFit::compare_sample(database, ring).await.map_err(store_to_anyhow)? else { return Ok(()) };
     if !fit.is_foreign() {
         return Ok(());
     }

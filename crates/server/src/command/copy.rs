@@ -48,7 +48,7 @@ impl CheckedCopy {
     /// Compares a ring with all values in the copy.
     pub(super) async fn fit(&self, ring: &KeyRing) -> anyhow::Result<KeyRingFit> {
         let uses = self.database.key_use(SystemClock.now()).await.map_err(store_to_anyhow)?;
-        KeyRingFit::of(&self.database, ring, &uses, None).await.map_err(store_to_anyhow)
+        KeyRingFit::compare(&self.database, ring, &uses, None).await.map_err(store_to_anyhow)
     }
 
     /// Closes the file.

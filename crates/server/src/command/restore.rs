@@ -63,7 +63,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
         biased;
         // This removes the draft. The steps that exchange the files have no await between them, so that they run to their end.
         code = databases::interrupted() => {
-            databases::stopped_with(code);
+            databases::set_exit_code(code);
             bail!("stopped; nothing was restored")
         }
         restored = restore(settings, &arguments) => restored.map(|()| ExitCode::SUCCESS),

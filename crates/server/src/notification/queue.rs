@@ -40,7 +40,7 @@ impl WebhookNotifier {
         let worker = Worker {
             queue: receiver,
             client: Arc::new(client),
-            under_way: JoinSet::new(),
+            in_progress: JoinSet::new(),
             dropped: Arc::clone(&dropped),
         };
         let task = tokio::spawn(worker.run(stopped));
@@ -79,7 +79,7 @@ impl Deliveries {
 struct Worker {
     queue: mpsc::Receiver<Notification>,
     client: Arc<WebhookClient>,
-    under_way: JoinSet<()>,
+    in_progress: JoinSet<()>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -90,11 +90,11 @@ impl Worker {
         let mut deadline = None;
         while deadline.is_none() || !self.is_idle() {
             tokio::select! {
-                Some(notification) = self.queue.recv(), if self.under_way.len() < MAX_CONCURRENT_DELIVERIES => {
+                Some(notification) = self.queue.recv(), if self.in_progress.len() < MAX_CONCURRENT_DELIVERIES => {
                     let client = Arc::clone(&self.client);
-                    self.under_way.spawn(async move { client.deliver(&notification).await });
+                    self.in_progress.spawn(async move { client.deliver(&notification).await });
                 }
-                Some(ended) = self.under_way.join_next() => {
+                Some(ended) = self.in_progress.join_next() => {
                     if ended.is_err() {
                         tracing::error!("the delivery of a notification broke");
                     }
@@ -102,7 +102,7 @@ impl Worker {
                 // Without a message, the owner was dropped, and the deliveries are given up.
                 bound = &mut stop, if deadline.is_none() => deadline = Some(Instant::now() + bound.unwrap_or_default()),
                 () = wait_until(deadline) => {
-                    let given_up = self.queue.len() + self.under_way.len();
+                    let given_up = self.queue.len() + self.in_progress.len();
                     tracing::warn!(given_up, "stopping: notifications are given up");
                     break;
                 }
@@ -113,7 +113,7 @@ impl Worker {
     }
 
     fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.under_way.is_empty()
+        self.queue.is_empty() && self.in_progress.is_empty()
     }
 
     /// Logs at most one line in a period.

@@ -62,21 +62,21 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     };
     let served = http1::serve(port, connection_limits(settings), service, async move { told.asked().await });
     let mut server = tokio::spawn(served);
-    let (seen, mut over) = (stop.clone(), false);
+    let (seen, mut server_ended) = (stop.clone(), false);
     tokio::select! {
         () = stop.asked() => {}
         ended = &mut server => {
             // A server without connections ends in the same instant in which it is asked to.
             ended.context("the server broke")?;
             anyhow::ensure!(seen.was_asked(), "the server stopped by itself");
-            over = true;
+            server_ended = true;
         }
     }
     probes.abort();
     // Until the task has ended, it could still change the state.
     let _ = probes.await;
     health.stopping();
-    if !over && timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
+    if !server_ended && timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
         tracing::warn!("calls that are still under way are cut");
         server.abort();
     }

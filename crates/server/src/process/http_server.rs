@@ -76,7 +76,7 @@ impl<'a> HttpServer<'a> {
     }
 
     /// Starts to answer calls with these services.
-    pub(super) fn open(&mut self, services: Calls<Routes>) {
+    pub(super) fn attach_services(&mut self, services: Calls<Routes>) {
         // This runs once, so that the cell is empty.
         let _ = self.services.set(services);
         self.start();

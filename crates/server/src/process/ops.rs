@@ -103,7 +103,7 @@ impl Ops {
     }
 
     /// Starts to show the state of this database.
-    pub(super) fn open(&self, database: &Arc<Database>) {
+    pub(super) fn attach_database(&self, database: &Arc<Database>) {
         // This runs once, so that the cell is empty.
         let _ = self.state.database.set(Arc::downgrade(database));
         if telemetry::is_exporting() {

@@ -40,7 +40,7 @@ impl KeyComparison<'_> {
         if self.compared.as_ref().is_some_and(|(of, at)| Arc::ptr_eq(of, &ring) && young(at)) {
             return Some(true);
         }
-        let foreign = match KeyRingFit::sampled(database, &ring).await {
+        let foreign = match KeyRingFit::compare_sample(database, &ring).await {
             Ok(Some(fit)) => Some(fit.to_string()).filter(|_| fit.is_foreign() && !ring.accepts_missing()),
             // The database is unavailable, which is logged elsewhere, or was migrated just now. The next check compares.
             Ok(None) | Err(_) => return self.compared.is_some().then_some(true),

@@ -80,7 +80,7 @@ pub async fn serve(
         return Ok(());
     };
     prepare(Arc::clone(&database)).await?;
-    ops.open(&database);
+    ops.attach_database(&database);
 
     let clock = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
@@ -88,15 +88,15 @@ pub async fn serve(
     let keys = Arc::new(KeyProvider::new(ring.clone()));
     // A ring in a setting does not change until the next start.
     let from_file = settings.keys.ring.expose().is_empty();
-    let following =
+    let key_watcher =
         from_file.then(|| tokio::spawn(crypto::watch_key_file(settings.keys.file.clone(), Arc::clone(&keys))));
     let app = Arc::new(assemble(&database, &keys, notifier, settings, metrics));
     let certificate_users: Vec<_> = settings.grpc.tls.identities.iter().map(|one| one.certificate_user()).collect();
     app.sessions.bind_certificates(&certificate_users).await;
     let sessions = Arc::clone(&app.sessions);
-    let releases = tokio::spawn(async move { sessions.watch_releases().await });
+    let revocation_watcher = tokio::spawn(async move { sessions.watch_releases().await });
     let sessions = Arc::clone(&app.sessions);
-    let sweeps = tokio::spawn(async move { sessions.sweep_logins().await });
+    let login_sweeper = tokio::spawn(async move { sessions.sweep_logins().await });
     let readiness = {
         let (database, sessions, health) = (Arc::clone(&database), Arc::clone(&app.sessions), health.clone());
         let keys = Arc::clone(&keys);
@@ -110,18 +110,18 @@ pub async fn serve(
         connection_age: settings.grpc.connection_age(),
     };
     let incoming = connections(port, http2_limits(&settings.grpc, &stop));
-    http_server.open(in_process(Arc::clone(&app), &health, limits));
+    http_server.attach_services(in_process(Arc::clone(&app), &health, limits));
     let mut server =
         tokio::spawn(serve_calls(routers(app, &health, limits, settings.grpc.reflection), incoming, stop.clone()));
 
-    let (seen, mut over) = (stop.clone(), false);
+    let (seen, mut server_ended) = (stop.clone(), false);
     tokio::select! {
         () = stop.asked() => {}
         ended = &mut server => {
             // A server without connections ends in the same instant in which it is asked to.
             ended.context("the server broke")?.context("the server stopped by itself")?;
             anyhow::ensure!(seen.was_asked(), "the server stopped by itself");
-            over = true;
+            server_ended = true;
         }
         ended = http_server.ended() => {
             ended.context("the gateway broke")?;
@@ -134,7 +134,7 @@ pub async fn serve(
     let _ = readiness.await;
     health.set(Readiness::Stopping);
     let rest = async {
-        if !over {
+        if !server_ended {
             let _ = (&mut server).await;
         }
     };
@@ -145,10 +145,10 @@ pub async fn serve(
         server.abort();
         http_server.abort();
     }
-    releases.abort();
-    sweeps.abort();
-    if let Some(following) = following {
-        following.abort();
+    revocation_watcher.abort();
+    login_sweeper.abort();
+    if let Some(key_watcher) = key_watcher {
+        key_watcher.abort();
     }
     if timeout(CLOSE_TIMEOUT, database.close()).await.is_err() {
         tracing::warn!("transactions in progress are rolled back");
@@ -219,7 +219,7 @@ impl From<SetupError> for StartError {
 
 async fn connect_with_retries(settings: &Settings, health: &Health) -> anyhow::Result<Arc<Database>> {
     let options = DatabaseOptions { observer: telemetry::statement_observer(), ..settings.database.options() };
-    let mut complained = None;
+    let mut last_error = None;
     loop {
         let prepared = async |database: &Database| {
             database.claim().map_err(StartError::Refused)?;
@@ -239,11 +239,11 @@ async fn connect_with_retries(settings: &Settings, health: &Health) -> anyhow::R
             {
                 let error = error.parts().0;
                 // Logged again only when the cause changes, such as from a refused connection to a wrong password.
-                if complained.as_ref() != Some(&error) {
+                if last_error.as_ref() != Some(&error) {
                     tracing::warn!(error, "waiting for the database");
                     health.explain(error.as_str());
                 }
-                complained = Some(error);
+                last_error = Some(error);
                 sleep(CONNECT_RETRY_INTERVAL).await;
             }
             Err(StartError::Unopened(error) | StartError::Refused(error)) => return Err(error.into()),

@@ -96,7 +96,7 @@ pub(super) async fn check_missing(database: Option<&Database>, message: String, 
 /// Checks whether the ring opens the stored values.
 pub(super) async fn check(database: &Database, ring: &KeyRing, report: &mut Report) {
     let fit = match database.key_use(SystemClock.now()).await {
-        Ok(uses) => KeyRingFit::of(database, ring, &uses, Some(MAX_OPENED_CODES)).await,
+        Ok(uses) => KeyRingFit::compare(database, ring, &uses, Some(MAX_OPENED_CODES)).await,
         Err(error) => Err(error),
     };
     let fit = match fit {

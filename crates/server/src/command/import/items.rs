@@ -25,11 +25,11 @@ pub(super) struct Item {
     /// Whether this counts as a record. An answer about other objects does not.
     pub(super) is_record: bool,
     /// The original text, for the file of refused records.
-    pub(super) raw: Option<Raw>,
+    pub(super) raw: Option<Original>,
 }
 
 /// A record as it is in the file.
-pub(super) enum Raw {
+pub(super) enum Original {
     /// A JSON text.
     Json(String),
     /// The cells of a row.
@@ -41,7 +41,7 @@ pub(super) struct Items {
     form: Form,
     answers: Answers,
     /// Whether items have their original text.
-    keeps_raw: bool,
+    keeps_original: bool,
     /// Records of a text with several records.
     ready: VecDeque<Item>,
 }
@@ -67,12 +67,12 @@ impl Items {
         } else {
             Form::Lines(Source::new(text.reader, text.skipped_lines))
         };
-        Ok(Self { form, answers, keeps_raw: false, ready: VecDeque::new() })
+        Ok(Self { form, answers, keeps_original: false, ready: VecDeque::new() })
     }
 
     /// Makes items keep their original text, for the file of refused records.
-    pub(super) fn keep_raw(&mut self) {
-        self.keeps_raw = true;
+    pub(super) fn keep_original(&mut self) {
+        self.keeps_original = true;
     }
 
     /// Returns the head of a CSV file. None for JSON.
@@ -101,7 +101,7 @@ impl Items {
                 Form::Empty => None,
                 Form::Lines(source) => source.next()?,
                 Form::Array(elements) => elements.next()?,
-                Form::Rows(rows) => return rows.next().map(|row| row.map(|row| row_item(row, self.keeps_raw))),
+                Form::Rows(rows) => return rows.next().map(|row| row.map(|row| row_item(row, self.keeps_original))),
             };
             let Some(piece) = piece else { return Ok(None) };
             self.take(piece);
@@ -110,7 +110,7 @@ impl Items {
 
     /// Adds the records of a JSON text.
     fn take(&mut self, Piece { line, text }: Piece) {
-        let refused = |error, raw: Option<Raw>, bytes| {
+        let refused = |error, raw: Option<Original>, bytes| {
             let answer = |field: &str| ["status.code", "data"].contains(&field);
             let about_something_else =
                 Error::violations(&error).first().is_some_and(|violation| answer(&violation.field));
@@ -126,8 +126,8 @@ impl Items {
         let records = match import::parse_with(&text, self.answers) {
             Ok(records) => records,
             Err(error) => {
-                let bytes = if self.keeps_raw { text.len() } else { 0 };
-                let raw = self.keeps_raw.then_some(Raw::Json(text));
+                let bytes = if self.keeps_original { text.len() } else { 0 };
+                let raw = self.keeps_original.then_some(Original::Json(text));
                 return self.ready.push_back(refused(error, raw, bytes));
             }
         };
@@ -135,7 +135,8 @@ impl Items {
         for (index, record) in records.into_iter().enumerate() {
             // All records of a text together may be larger than the limit for one.
             let bytes = if text.len() > MAX_RECORD_BYTES { size(&record) } else { text.len() };
-            let raw = self.keeps_raw.then(|| Raw::Json(if is_alone { text.clone() } else { answer_of(&record) }));
+            let raw =
+                self.keeps_original.then(|| Original::Json(if is_alone { text.clone() } else { answer_of(&record) }));
             let record = if bytes > MAX_RECORD_BYTES { Err(too_large()) } else { Ok(record) };
             let number = (!is_alone).then_some(index + 1);
             self.ready.push_back(Item { line, number, bytes, record, is_record: true, raw });
@@ -143,9 +144,9 @@ impl Items {
     }
 }
 
-fn row_item(row: csv::Row, keeps_raw: bool) -> Item {
+fn row_item(row: csv::Row, keeps_original: bool) -> Item {
     let csv::Row { line, bytes, cells, record } = row;
-    let raw = cells.filter(|_| keeps_raw).map(Raw::Row);
+    let raw = cells.filter(|_| keeps_original).map(Original::Row);
     Item { line, number: None, bytes, record, is_record: true, raw }
 }
 
@@ -192,7 +193,7 @@ mod tests {
     fn items(name: &str, text: &str) -> Vec<Item> {
         let text = files::text(io::Cursor::new(text.as_bytes().to_vec()), None).expect("a text");
         let mut items = Items::open(name, text, &Mapping::default(), Answers::Complete).expect("a file");
-        items.keep_raw();
+        items.keep_original();
         std::iter::from_fn(|| items.next().expect("memory can be read")).collect()
     }
 
@@ -228,7 +229,7 @@ mod tests {
     fn original_texts_can_be_imported_again() {
         let answer = r#"{"status":{"code":"OK"},"data":[{"authentication_code":"B","life_cycle_state":null},{"authentication_code":"C","life_cycle_state":"EFFECTIVE"}]}"#;
         for item in items("a.json", answer) {
-            let Some(Raw::Json(text)) = item.raw else { panic!("kept") };
+            let Some(Original::Json(text)) = item.raw else { panic!("kept") };
             let again = items("rejects.ndjson", &format!("{{\"reason\":\"a.json:1: no\"}}\n{text}\n"));
             assert_eq!(again.len(), 1, "the reason is no record");
             assert!(again[0].record.as_ref().ok() == item.record.as_ref().ok());

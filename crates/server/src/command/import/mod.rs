@@ -6,7 +6,7 @@ mod csv;
 mod inspect;
 mod interruption;
 mod items;
-mod notes;
+mod observations;
 mod rejects;
 mod report;
 mod run;
@@ -294,7 +294,7 @@ async fn run_file(
         Err(error) => return Ok((Found::default(), Err(error))),
     };
     if run.begin(name, &items).with_context(|| name.to_string())? {
-        items.keep_raw();
+        items.keep_original();
     }
     let mut found = Found::default();
     loop {
@@ -303,7 +303,7 @@ async fn run_file(
             Ok(Some(item)) => {
                 found.records += usize::from(item.is_record);
                 found.refused += usize::from(!item.is_record);
-                run.take(name, item).await?;
+                run.add(name, item).await?;
             }
             Ok(None) => return Ok((found, Ok(()))),
             Err(error) => return Ok((found, Err(error))),

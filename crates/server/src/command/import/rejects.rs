@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::csv::{Head, REASON_COLUMN};
-use super::items::Raw;
+use super::items::Original;
 use crate::command::files::detect_delimiter;
 use crate::command::new_file;
 
@@ -49,20 +49,20 @@ impl Rejects {
     }
 
     /// Writes a refused record, or only the reason if the record has no text.
-    pub(super) fn write(&mut self, raw: Option<&Raw>, reason: &str) -> io::Result<()> {
+    pub(super) fn write(&mut self, raw: Option<&Original>, reason: &str) -> io::Result<()> {
         match (&self.form, raw) {
             (Some(Form::Csv(head)), raw) => {
                 if self.count == 0 {
                     self.file.write_all(beginning(head).as_bytes())?;
                 }
-                let cells: &[String] = if let Some(Raw::Row(cells)) = raw { cells } else { &[] };
+                let cells: &[String] = if let Some(Original::Row(cells)) = raw { cells } else { &[] };
                 let missing = head.columns.len().saturating_sub(cells.len());
                 let cells = cells.iter().map(String::as_str).chain(std::iter::repeat_n("", missing)).chain([reason]);
                 self.file.write_all(row(cells, head.delimiter).as_bytes())?;
             }
             (_, raw) => {
                 writeln!(self.file, "{}", json!({ "reason": reason }))?;
-                if let Some(Raw::Json(text)) = raw {
+                if let Some(Original::Json(text)) = raw {
                     writeln!(self.file, "{}", one_line(text))?;
                 }
             }
@@ -148,7 +148,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
         let mut rejects = Rejects::create(&path).expect("taken");
         rejects.accept(Some(&head(b';', &["a"]))).expect("the first");
-        rejects.write(Some(&Raw::Row(vec!["1;\"2\"\n".to_owned()])), "a.csv:2: no").expect("written");
+        rejects.write(Some(&Original::Row(vec!["1;\"2\"\n".to_owned()])), "a.csv:2: no").expect("written");
         rejects.write(None, "a.csv:4: too large").expect("written");
         rejects.accept(Some(&head(b';', &["a"]))).expect("the same header");
         rejects.accept(Some(&head(b',', &["a"]))).expect_err("another delimiter");

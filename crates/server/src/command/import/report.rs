@@ -15,7 +15,7 @@ const SUMMARY_FROM: u64 = 10;
 
 /// The place of a record, for messages.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Spot<'a> {
+pub(super) struct Location<'a> {
     pub(super) file: &'a str,
     pub(super) line: usize,
     /// The number of the record in a text with several records.
@@ -64,7 +64,7 @@ impl Report {
     }
 
     /// Counts a refused record. Returns the message to show. None above [`MAX_MESSAGES`].
-    pub(super) fn fail(&mut self, spot: Spot<'_>, error: &Error, message: &str) -> Option<String> {
+    pub(super) fn fail(&mut self, location: Location<'_>, error: &Error, message: &str) -> Option<String> {
         self.counts.failed += 1;
         let field = error.violations().first().map(|violation| violation.field.clone()).unwrap_or_default();
         let mut key = (error.reason().name(), field);
@@ -74,13 +74,13 @@ impl Report {
         let group = self.groups.entry(key).or_default();
         group.count += 1;
         if group.count == 1 {
-            group.first = format!("{message}, first at {}:{}", spot.file, spot.line);
+            group.first = format!("{message}, first at {}:{}", location.file, location.line);
         }
         match group.count {
             MAX_MESSAGES => {
-                Some(format!("{}\n{}", message_line(spot, message), "(more of this kind are counted only)"))
+                Some(format!("{}\n{}", message_line(location, message), "(more of this kind are counted only)"))
             }
-            ..MAX_MESSAGES => Some(message_line(spot, message)),
+            ..MAX_MESSAGES => Some(message_line(location, message)),
             _ => None,
         }
     }
@@ -124,9 +124,9 @@ impl Report {
 }
 
 /// Formats a message as `FILE:LINE: REASON field: description`, with all wrong fields on one line.
-fn message_line(spot: Spot<'_>, message: &str) -> String {
-    let number = spot.number.map(|number| format!(" record {number}:")).unwrap_or_default();
-    format!("{}:{}:{number} {message}", spot.file, spot.line)
+fn message_line(location: Location<'_>, message: &str) -> String {
+    let number = location.number.map(|number| format!(" record {number}:")).unwrap_or_default();
+    format!("{}:{}:{number} {message}", location.file, location.line)
 }
 
 /// Formats an error as `REASON field: description`, with all wrong fields on one line.
@@ -142,18 +142,18 @@ mod tests {
 
     use super::*;
 
-    fn spot(line: usize) -> Spot<'static> {
-        Spot { file: "a.ndjson", line, number: None }
+    fn location(line: usize) -> Location<'static> {
+        Location { file: "a.ndjson", line, number: None }
     }
 
     #[test]
     fn a_complaint_is_one_line_with_place_reason_and_field() {
         let error = Error::field(Reason::FieldTooLong, "unit.name", "is longer than 1000 characters");
         let expected = "a.ndjson:7: FIELD_TOO_LONG unit.name: is longer than 1000 characters";
-        assert_eq!(message_line(spot(7), &message(&error)), expected);
+        assert_eq!(message_line(location(7), &message(&error)), expected);
         let error = Error::field(Reason::InvalidFieldValue, "", "is not valid JSON (column 3)");
         let expected = "a.ndjson:7: record 2: INVALID_FIELD_VALUE is not valid JSON (column 3)";
-        assert_eq!(message_line(Spot { number: Some(2), ..spot(7) }, &message(&error)), expected);
+        assert_eq!(message_line(Location { number: Some(2), ..location(7) }, &message(&error)), expected);
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
         for line in 1..=30_000 {
             let field = if line % 3 == 0 { "access_token.udf_date_1" } else { "access_token.number" };
             let error = Error::field(Reason::InvalidFieldValue, field, "is wrong");
-            shown += report.fail(spot(line), &error, &message(&error)).map_or(0, |text| text.lines().count());
+            shown += report.fail(location(line), &error, &message(&error)).map_or(0, |text| text.lines().count());
         }
         assert_eq!(shown, 42, "twenty of each kind, and that there are more");
         let expected = "refused by reason:\n   20000  INVALID_FIELD_VALUE access_token.number: is wrong, first at a.ndjson:1\n   10000  INVALID_FIELD_VALUE access_token.udf_date_1: is wrong, first at a.ndjson:3\n";
@@ -171,7 +171,7 @@ mod tests {
         // Names from the file do not make the summary unlimited.
         for line in 1..=10_000 {
             let error = Error::field(Reason::UnknownField, format!("unit.f{line}"), "is not a field");
-            report.fail(spot(line), &error, &message(&error));
+            report.fail(location(line), &error, &message(&error));
         }
         assert!(report.details().lines().count() <= MAX_GROUPS + 2);
         assert_eq!((report.counts.failed, report.counts.records()), (40_000, 40_000));
@@ -181,7 +181,7 @@ mod tests {
     fn few_messages_need_no_summary() {
         let mut report = Report::default();
         let error = Error::field(Reason::InvalidFieldValue, "unit", "is wrong");
-        assert!(report.fail(spot(1), &error, &message(&error)).is_some());
+        assert!(report.fail(location(1), &error, &message(&error)).is_some());
         assert_eq!(report.details(), "");
         report.warn("a warning".to_owned());
         assert_eq!(report.details(), "a warning\n");

@@ -13,25 +13,25 @@ use indicatif::ProgressBar;
 
 use super::super::context::{Context, to_anyhow};
 use super::csv::listed;
-use super::items::{Item, Items, Raw};
-use super::notes::{Note, Notes};
+use super::items::{Item, Items, Original};
+use super::observations::{Observation, Observations};
 use super::rejects::Rejects;
-use super::report::{Counts, Report, Spot, message};
+use super::report::{Counts, Location, Report, message};
 use crate::databases;
 
 /// The place of a record, with observations on it.
-struct Place {
+struct RecordPlace {
     file: Arc<str>,
     line: usize,
     /// The number of the record in a text with several records.
     number: Option<usize>,
-    note: Note,
-    raw: Option<Raw>,
+    observation: Observation,
+    raw: Option<Original>,
 }
 
-impl Place {
-    fn spot(&self) -> Spot<'_> {
-        Spot { file: &self.file, line: self.line, number: self.number }
+impl RecordPlace {
+    fn location(&self) -> Location<'_> {
+        Location { file: &self.file, line: self.line, number: self.number }
     }
 }
 
@@ -39,12 +39,12 @@ impl Place {
 pub(super) struct FileImport<'a> {
     context: &'a Context,
     caller: Caller,
-    session: ImportSession<Place>,
+    session: ImportSession<RecordPlace>,
     refuses_card_numbers: bool,
     rejects: Option<Rejects>,
     /// Size of the records that wait for their batch, in bytes.
     batch_bytes: usize,
-    notes: Notes,
+    observations: Observations,
     assumed_states: u64,
     card_numbers: u64,
     report: Report,
@@ -62,7 +62,7 @@ impl<'a> FileImport<'a> {
             refuses_card_numbers: false,
             rejects: None,
             batch_bytes: 0,
-            notes: Notes::new(),
+            observations: Observations::new(),
             assumed_states: 0,
             card_numbers: 0,
             report: Report::default(),
@@ -92,7 +92,7 @@ impl<'a> FileImport<'a> {
             rejects.accept(items.head())?;
         }
         self.session.begin_file(if items.head().is_some() { Scope::All } else { Scope::Unnumbered });
-        let warnings = self.notes.begin(file);
+        let warnings = self.observations.begin(file);
         self.warn(warnings);
         if !items.unmapped().is_empty() {
             let text = format!("{file}: columns that are not imported: {}", listed(items.unmapped()));
@@ -106,38 +106,38 @@ impl<'a> FileImport<'a> {
     }
 
     /// Adds the next record, and writes the batch if it is full.
-    pub(super) async fn take(&mut self, file: &Arc<str>, item: Item) -> anyhow::Result<()> {
+    pub(super) async fn add(&mut self, file: &Arc<str>, item: Item) -> anyhow::Result<()> {
         let Item { line, number, bytes, mut record, raw, .. } = item;
-        let mut note = record.as_ref().map(|record| self.notes.examine(record, line)).unwrap_or_default();
-        self.card_numbers += u64::from(note.may_be_card_number);
-        if note.may_be_card_number && self.refuses_card_numbers {
+        let mut observation = record.as_ref().map(|record| self.observations.examine(record, line)).unwrap_or_default();
+        self.card_numbers += u64::from(observation.may_be_card_number);
+        if observation.may_be_card_number && self.refuses_card_numbers {
             let text = "may be the number of a payment card, which --refuse-card-numbers refuses";
             record = Err(Error::field(Reason::CardNumberNotMasked, "access_token", text));
         }
-        if let Some(error) = self.repeated(&record, line, number)? {
+        if let Some(error) = self.check_repetition(&record, line, number)? {
             // The error names the first record itself.
-            note = Note::default();
+            observation = Observation::default();
             record = Err(error);
         }
-        self.session.add(Place { file: Arc::clone(file), line, number, note, raw }, record);
+        self.session.add(RecordPlace { file: Arc::clone(file), line, number, observation, raw }, record);
         self.batch_bytes += bytes;
         if self.session.is_full(self.batch_bytes) { self.flush().await } else { Ok(()) }
     }
 
     /// Returns the error of a record that has the code or the identifier of an earlier one of its file. In JSON, records with an id or a
     /// number may repeat both.
-    fn repeated(
+    fn check_repetition(
         &mut self,
         record: &Result<Record, Error>,
         line: usize,
         number: Option<usize>,
     ) -> anyhow::Result<Option<Error>> {
         let Ok(record) = record else { return Ok(None) };
-        let in_words = |place| match split(place) {
+        let describe = |place| match unpack_place(place) {
             (line, 0) => format!("line {line}"),
             (line, number) => format!("line {line}, record {number}"),
         };
-        let checked = self.session.check_repetition(record, joined(line, number.unwrap_or(0)), in_words);
+        let checked = self.session.check_repetition(record, pack_place(line, number.unwrap_or(0)), describe);
         Ok(checked.context("a temporary file for the codes of the import")?.err())
     }
 
@@ -164,12 +164,12 @@ impl<'a> FileImport<'a> {
         Ok(())
     }
 
-    fn count_all(&mut self, results: Vec<ItemResult<Place>>) -> anyhow::Result<()> {
+    fn count_all(&mut self, results: Vec<ItemResult<RecordPlace>>) -> anyhow::Result<()> {
         for ItemResult { place, kind, result } in results {
             match result {
                 Ok((outcome, _)) => {
                     let is_new = outcome == Outcome::Created && kind == Some(Kind::AccessToken);
-                    self.assumed_states += u64::from(is_new && place.note.assumes_state);
+                    self.assumed_states += u64::from(is_new && place.observation.assumes_state);
                     self.report.count(outcome);
                 }
                 Err(error) => self.fail(&place, &error)?,
@@ -192,7 +192,7 @@ impl<'a> FileImport<'a> {
             anyhow::ensure!(databases::interruption().is_none(), "interrupted");
         }
         anyhow::ensure!(!self.session.has_waiting_records(), "the import has a record without a result");
-        let warnings = self.notes.end();
+        let warnings = self.observations.end();
         self.warn(warnings);
         if self.assumed_states > 0 {
             let text =
@@ -210,11 +210,11 @@ impl<'a> FileImport<'a> {
         Ok(self.report)
     }
 
-    fn fail(&mut self, place: &Place, error: &Error) -> anyhow::Result<()> {
+    fn fail(&mut self, place: &RecordPlace, error: &Error) -> anyhow::Result<()> {
         let mut text = message(error);
         let is_taken =
             matches!(error.reason(), Reason::AuthenticationCodeAlreadyExists | Reason::IdentifierAlreadyExists);
-        let other = if is_taken { self.notes.other(&place.note, &place.file, place.line) } else { None };
+        let other = if is_taken { self.observations.other(&place.observation, &place.file, place.line) } else { None };
         if let Some(other) = other {
             text = format!("{text}; see {other}");
         }
@@ -222,7 +222,7 @@ impl<'a> FileImport<'a> {
             let reason = format!("{}:{}: {text}", place.file, place.line);
             rejects.write(place.raw.as_ref(), &reason).context("--rejects")?;
         }
-        if let Some(line) = self.report.fail(place.spot(), error, &text) {
+        if let Some(line) = self.report.fail(place.location(), error, &text) {
             // A closed pipe must not end the import.
             self.progress.suspend(|| drop(writeln!(io::stderr(), "{line}")));
         }
@@ -277,10 +277,10 @@ fn summary(tally: Tally) -> Vec<String> {
 const RECORD_BITS: u32 = 24;
 
 /// Combines a line and the number of a record in it into one number.
-fn joined(line: usize, number: usize) -> u64 {
+fn pack_place(line: usize, number: usize) -> u64 {
     ((line as u64) << RECORD_BITS) | (number as u64 & ((1 << RECORD_BITS) - 1))
 }
 
-fn split(place: u64) -> (u64, u64) {
+fn unpack_place(place: u64) -> (u64, u64) {
     (place >> RECORD_BITS, place & ((1 << RECORD_BITS) - 1))
 }

@@ -83,7 +83,7 @@ fn progress(codes: u64) -> ProgressBar {
 
 fn summary(counts: Counts, current: &str, uses: &[KeyUse]) -> String {
     let Counts { moved, changed, .. } = counts;
-    let left = match usage::of_others(uses, current) {
+    let left = match usage::describe_other_keys(uses, current) {
         Some(need) => format!("other keys are still needed for {need}"),
         None => "nothing needs other keys".to_owned(),
     };

@@ -15,7 +15,7 @@ use crate::config::Settings;
 /// Prints the keys of the ring, each with its usage.
 pub(super) async fn list(settings: &Settings) -> anyhow::Result<()> {
     let ring = key_ring(settings)?;
-    let (uses, now) = (all(settings).await?, SystemClock.now());
+    let (uses, now) = (read_usage(settings).await?, SystemClock.now());
     let key = |id| Key {
         id,
         is_prepared: ring.is_prepared(id),
@@ -36,23 +36,23 @@ struct Key<'a> {
 }
 
 /// Describes the usage of a key in the database. None where it is not used.
-pub(super) async fn of(settings: &Settings, id: &str) -> anyhow::Result<Option<String>> {
-    Ok(of_key(&all(settings).await?, id))
+pub(super) async fn describe_key(settings: &Settings, id: &str) -> anyhow::Result<Option<String>> {
+    Ok(describe_key_in(&read_usage(settings).await?, id))
 }
 
 /// Describes the usage of a key. None where it is not used.
-pub(super) fn of_key(uses: &[KeyUse], id: &str) -> Option<String> {
+pub(super) fn describe_key_in(uses: &[KeyUse], id: &str) -> Option<String> {
     describe(uses.iter().filter(|one| one.key.as_deref() == Some(id)), true)
 }
 
 /// Describes the usage of all keys but `current`. None where no other key is used.
-pub(super) fn of_others(uses: &[KeyUse], current: &str) -> Option<String> {
+pub(super) fn describe_other_keys(uses: &[KeyUse], current: &str) -> Option<String> {
     describe(uses.iter().filter(|one| one.key.as_deref().is_some_and(|key| key != current)), true)
 }
 
 /// Reads the usage of all keys. A missing database uses none, and is not created. If the keys were used with a database and that database
 /// is missing, this is an error, because the values are elsewhere.
-async fn all(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
+async fn read_usage(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
     context::refuse_empty_database(settings, false)?;
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
         return Ok(Vec::new());
@@ -105,7 +105,7 @@ fn table(keys: &[Key<'_>], uses: &[KeyUse]) -> String {
 }
 
 fn describe<'a>(uses: impl Iterator<Item = &'a KeyUse>, how: bool) -> Option<String> {
-    let words = uses.map(|KeyUse { what, rows, .. }| match how.then(|| moves(what)).flatten() {
+    let words = uses.map(|KeyUse { what, rows, .. }| match how.then(|| how_it_moves(what)).flatten() {
         Some(moves) => format!("{what}: {rows} ({moves})"),
         None => format!("{what}: {rows}"),
     });
@@ -113,7 +113,7 @@ fn describe<'a>(uses: impl Iterator<Item = &'a KeyUse>, how: bool) -> Option<Str
 }
 
 /// Returns how a value moves to the key that writes. None where it does not.
-fn moves(what: &str) -> Option<&'static str> {
+fn how_it_moves(what: &str) -> Option<&'static str> {
     match what {
         "pass codes" => Some("each moves when it is used"),
         "passwords" => Some("each moves at the next log-in"),
@@ -166,8 +166,8 @@ gone      MISSING  verification codes: 2: useless until this key is in the ring 
     #[test]
     fn the_remaining_usage_names_other_keys_only() {
         let uses = [needed("passwords", Some("new"), 1), needed("passwords", None, 1)];
-        assert_eq!(of_others(&uses, "new"), None);
+        assert_eq!(describe_other_keys(&uses, "new"), None);
         let uses = [needed("one-time passwords", Some("old"), 4)];
-        assert_eq!(of_others(&uses, "new").as_deref(), Some("one-time passwords: 4 (they expire)"));
+        assert_eq!(describe_other_keys(&uses, "new").as_deref(), Some("one-time passwords: 4 (they expire)"));
     }
 }

@@ -19,7 +19,7 @@ const UNIQUE_MEMBERS: [&str; 2] = ["authentication_code", "identifier"];
 
 /// Observations on one record.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Note {
+pub(super) struct Observation {
     /// Whether a new access token gets a state that the file does not state.
     pub(super) assumes_state: bool,
     /// Whether one of its codes may be the number of a payment card.
@@ -29,7 +29,7 @@ pub(super) struct Note {
 }
 
 /// Observations on all records.
-pub(super) struct Notes {
+pub(super) struct Observations {
     hasher: RandomState,
     lines: HashMap<u64, (u32, u32)>,
     files: Vec<Arc<str>>,
@@ -37,7 +37,7 @@ pub(super) struct Notes {
     codes: Codes,
 }
 
-impl Notes {
+impl Observations {
     pub(super) fn new() -> Self {
         Self { hasher: RandomState::new(), lines: HashMap::new(), files: Vec::new(), codes: Codes::default() }
     }
@@ -56,9 +56,9 @@ impl Notes {
     }
 
     /// Examines a record of the current file.
-    pub(super) fn examine(&mut self, record: &Record, line: usize) -> Note {
+    pub(super) fn examine(&mut self, record: &Record, line: usize) -> Observation {
         if record.kind != Kind::AccessToken {
-            return Note::default();
+            return Observation::default();
         }
         let text = |name: &str| record.object.get(name).and_then(Value::as_str);
         if let Some(code) = text(UNIQUE_MEMBERS[0]) {
@@ -73,7 +73,7 @@ impl Notes {
                 }
             }
         }
-        Note {
+        Observation {
             assumes_state: !record.incomplete && record.object.get("life_cycle_state").is_none_or(Value::is_null),
             may_be_card_number: values.into_iter().flatten().any(may_be_card_number),
             unique,
@@ -81,8 +81,8 @@ impl Notes {
     }
 
     /// Returns the place of another record with the same code or identifier, for a message.
-    pub(super) fn other(&self, note: &Note, file: &str, line: usize) -> Option<String> {
-        note.unique.iter().flatten().find_map(|key| {
+    pub(super) fn other(&self, observation: &Observation, file: &str, line: usize) -> Option<String> {
+        observation.unique.iter().flatten().find_map(|key| {
             let (other_file, other_line) = self.lines.get(key)?;
             let other_file = self.files.get(usize::try_from(*other_file).ok()?)?;
             let is_same = &**other_file == file && usize::try_from(*other_line) == Ok(line);
@@ -103,18 +103,18 @@ mod tests {
 
     #[test]
     fn the_other_record_of_a_code_is_found() {
-        let mut notes = Notes::new();
-        notes.begin(&"a.csv".into());
-        let first = notes.examine(&record(r#""authentication_code": "7", "identifier": "x""#), 2);
-        assert_eq!(notes.other(&first, "a.csv", 2), None);
-        notes.begin(&"b.csv".into());
-        let again = notes.examine(&record(r#""identifier": "x""#), 9);
-        assert_eq!(notes.other(&again, "b.csv", 9).as_deref(), Some("a.csv:2"));
-        let crossed = notes.examine(&record(r#""identifier": "7""#), 10);
-        assert_eq!(notes.other(&crossed, "b.csv", 10), None, "a code is no identifier");
+        let mut observations = Observations::new();
+        observations.begin(&"a.csv".into());
+        let first = observations.examine(&record(r#""authentication_code": "7", "identifier": "x""#), 2);
+        assert_eq!(observations.other(&first, "a.csv", 2), None);
+        observations.begin(&"b.csv".into());
+        let again = observations.examine(&record(r#""identifier": "x""#), 9);
+        assert_eq!(observations.other(&again, "b.csv", 9).as_deref(), Some("a.csv:2"));
+        let crossed = observations.examine(&record(r#""identifier": "7""#), 10);
+        assert_eq!(observations.other(&crossed, "b.csv", 10), None, "a code is no identifier");
         assert!(first.assumes_state && !first.may_be_card_number);
-        let stated =
-            notes.examine(&record(r#""life_cycle_state": "EFFECTIVE", "identifier": "4111 1111 1111 1111""#), 11);
+        let stated = observations
+            .examine(&record(r#""life_cycle_state": "EFFECTIVE", "identifier": "4111 1111 1111 1111""#), 11);
         assert!(!stated.assumes_state && stated.may_be_card_number);
     }
 }
