@@ -107,9 +107,7 @@ impl LoadedSettings {
         }
         layers.build()
     }
-}
 
-impl LoadedSettings {
     /// Refuses two listeners with the same port, and names both settings. The `gateway` has no gRPC listener. It starts without
     /// `ops.listen` if that port is taken and is only the default.
     pub fn with_distinct_ports(self, gateway: bool) -> Result<Self, ConfigError> {

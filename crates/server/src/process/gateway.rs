@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_tokens_gateway::{Malformed, router};
+use access_tokens_gateway::router;
 use access_tokens_grpc::layer::method;
 use access_tokens_host::url::is_local;
-use access_tokens_net::http1;
 use access_tokens_net::log_throttle::LogThrottle;
 use access_tokens_net::signals::StopSignal;
 use access_tokens_net::tls::{Trust, UpstreamConnector, UpstreamSettings};
@@ -19,11 +18,10 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
-use super::http_server::{bind, connection_limits, with_strict_transport};
 use super::ops::Ops;
 use super::timeouts::DRAIN_TIMEOUT;
 use super::upstream::{self, MeasuredClient, UpstreamHealth};
-use super::{certificates, http_log};
+use super::{certificates, http_server};
 use crate::config::Settings;
 
 /// Maximum time of a connection attempt to the service.
@@ -41,7 +39,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let mut stop = StopSignal::on_signals()?;
     let address = settings.http.listen.context("http.listen is empty: there is nothing to serve on")?;
     let channel = channel(upstream, &settings.gateway.upstream)?;
-    let port = bind(address, settings).await?;
+    let port = http_server::bind(address, settings).await?;
     let (metrics, health) = (Arc::new(Metrics::exported_of_gateway()), Arc::new(UpstreamHealth::new()));
     let ops = start_ops(settings, &metrics, &health).await?;
     metrics.watch_dropped([Some(Arc::clone(&port.dropped)), ops.dropped()].into_iter().flatten().collect());
@@ -52,16 +50,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
 
     let logged = channel.map_err(log_failures(Arc::new(LogThrottle::default())));
     let service = rpc::Client::new(MeasuredClient::new(logged, &metrics), method::name);
-    let router = with_strict_transport(router(service, settings.gateway_config()), settings);
-    let mut told = stop.clone();
-    let service = http1::HttpService {
-        router,
-        refuse: Malformed::answer,
-        log: http_log::with_request_log,
-        idle: http1::IDLE_TIME,
-    };
-    let served = http1::serve(port, connection_limits(settings), service, async move { told.asked().await });
-    let mut server = tokio::spawn(served);
+    let mut server = http_server::spawn(port, router(service, settings.gateway_config()), settings, stop.clone());
     let (seen, mut server_ended) = (stop.clone(), false);
     tokio::select! {
         () = stop.asked() => {}

@@ -62,17 +62,7 @@ impl<'a> HttpServer<'a> {
         let service = service_fn(move |request| answer(services.get().cloned(), request));
         let service = rpc::Client::new(service, method::name);
         let router = access_tokens_gateway::router(service, self.settings.gateway_config());
-        let router = with_strict_transport(router, self.settings);
-        let mut stop = self.stop.clone();
-        let limits = connection_limits(self.settings);
-        let service = http1::HttpService {
-            router,
-            refuse: Malformed::answer,
-            log: http_log::with_request_log,
-            idle: http1::IDLE_TIME,
-        };
-        let served = http1::serve(port, limits, service, async move { stop.asked().await });
-        self.server = Some(tokio::spawn(served));
+        self.server = Some(spawn(port, router, self.settings, self.stop.clone()));
     }
 
     /// Starts to answer calls with these services.
@@ -111,17 +101,24 @@ pub(super) async fn bind(address: SocketAddr, settings: &Settings) -> anyhow::Re
     Port::bind(&PortNames::HTTP, address, tls, *allow_plain_text).await
 }
 
-/// Returns the limits on connections of the gateway.
-pub(super) fn connection_limits(settings: &Settings) -> ConnectionLimits {
-    ConnectionLimits {
+/// Spawns the server of the gateway, which ends after the signal to stop.
+pub(super) fn spawn(port: Port, router: Router, settings: &Settings, mut stop: StopSignal) -> JoinHandle<()> {
+    let limits = ConnectionLimits {
         max_connections: settings.http.max_connections,
         anonymous_per_address: settings.http.max_anonymous_connections_per_address,
         trusted_proxies: settings.gateway.trusted_proxies.as_slice().into(),
-    }
+    };
+    let service = http1::HttpService {
+        router: with_strict_transport(router, settings),
+        refuse: Malformed::answer,
+        log: http_log::with_request_log,
+        idle: http1::IDLE_TIME,
+    };
+    tokio::spawn(http1::serve(port, limits, service, async move { stop.asked().await }))
 }
 
 /// Adds `Strict-Transport-Security` to every answer where the port is encrypted: browsers then never use plain text for this host.
-pub(super) fn with_strict_transport(router: Router, settings: &Settings) -> Router {
+fn with_strict_transport(router: Router, settings: &Settings) -> Router {
     if settings.http.tls.certificate.is_none() {
         return router;
     }

@@ -7,7 +7,7 @@ mod start;
 mod text;
 
 pub(super) use lines::{Line, TextLines, Unreadable};
-pub(super) use rows::{Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, TooLarge, WrongQuote};
+pub(super) use rows::{Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Row, TooLarge, WrongQuote};
 pub(super) use start::{Start, columns_of, detect_delimiter};
 #[cfg(test)]
 pub(super) use text::text;

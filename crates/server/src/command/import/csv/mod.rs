@@ -23,7 +23,7 @@ use self::plan::Plan;
 pub(super) use self::plan::REASON_COLUMN;
 pub(super) use self::value::{may_be_card_number, may_have_lost_digits};
 use crate::command::files::{
-    Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Start, Text, TooLarge, WrongQuote, columns_of, detect_delimiter,
+    self, Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Start, Text, TooLarge, WrongQuote, columns_of, detect_delimiter,
 };
 
 /// Maximum number of rows that are searched for a header below a title.
@@ -79,12 +79,20 @@ pub(super) struct Row {
     pub(super) record: Result<Record, Error>,
 }
 
+impl<R: BufRead> Opened<R> {
+    /// Returns the next row, also the one that was read for the head. None at the end.
+    fn next(&mut self) -> io::Result<Option<files::Row>> {
+        match self.first.take() {
+            Some((line, cells)) => Ok(Some(files::Row { line, cells: Ok(cells), wrong_quote: None })),
+            None => self.reader.next(),
+        }
+    }
+}
+
 /// The rows of a file, as records.
 pub(super) struct Rows<R> {
-    reader: Reader<io::Chain<Cursor<Vec<u8>>, R>>,
+    opened: Opened<R>,
     plan: Plan,
-    head: Head,
-    first: Option<(usize, Cells)>,
     transcoded: Option<&'static str>,
 }
 
@@ -92,12 +100,13 @@ impl<R: BufRead> Rows<R> {
     /// Reads the header and applies the mapping to it. None where the file has no row.
     pub(super) fn open(input: Input<R>, mapping: &Mapping) -> anyhow::Result<Option<Self>> {
         let transcoded = input.transcoded;
-        let Some(opened) = open(input, &mapping.options)? else { return Ok(None) };
-        let Opened { mut reader, mut head, first } = opened;
+        let Some(mut opened) = open(input, &mapping.options)? else { return Ok(None) };
+        let head = &mut opened.head;
         let plan = match Plan::new(mapping, &head.columns) {
             Ok(plan) => plan,
             Err(what) => {
-                let further = if head.has_header { header_further_down(&mut reader, &head, mapping)? } else { None };
+                let further =
+                    if head.has_header { header_further_down(&mut opened.reader, head, mapping)? } else { None };
                 let hint =
                     further.map(|(line, skip)| format!("; line {line} has the columns: set skip_lines = {skip}"));
                 return Err(with_columns(&(what + &hint.unwrap_or_default()), &head.columns));
@@ -106,11 +115,11 @@ impl<R: BufRead> Rows<R> {
         if plan.has_reasons() {
             head.columns.pop();
         }
-        Ok(Some(Self { reader, plan, head, first, transcoded }))
+        Ok(Some(Self { opened, plan, transcoded }))
     }
 
     pub(super) fn head(&self) -> &Head {
-        &self.head
+        &self.opened.head
     }
 
     /// Returns the columns that the mapping does not use.
@@ -121,13 +130,7 @@ impl<R: BufRead> Rows<R> {
     /// Returns the next row that is not skipped. An error ends the file: a part of it is not UTF-8, or cannot be read.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Row>> {
         loop {
-            let (line, cells, wrong_quote) = match self.first.take() {
-                Some((line, cells)) => (line, Ok(cells), None),
-                None => match self.reader.next()? {
-                    Some(row) => (row.line, row.cells, row.wrong_quote),
-                    None => return Ok(None),
-                },
-            };
+            let Some(files::Row { line, cells, wrong_quote }) = self.opened.next()? else { return Ok(None) };
             let cells = match cells {
                 Ok(cells) => cells,
                 Err(what) => {
@@ -149,7 +152,7 @@ impl<R: BufRead> Rows<R> {
                 }
                 None => record,
             };
-            let columns = self.head.columns.len();
+            let columns = self.opened.head.columns.len();
             // One additional cell is the reason. A row with more cells is refused again, and keeps them.
             let own = if self.plan.has_reasons() && texts.len() <= columns + 1 {
                 texts.len().min(columns)
@@ -165,13 +168,13 @@ impl<R: BufRead> Rows<R> {
     /// quotes, so they get more cells than there are columns: the row is refused again until it is corrected.
     fn with_wrong_quote(&self, texts: &[&str]) -> Vec<String> {
         let mut cells: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-        cells.resize(cells.len().max(self.head.columns.len() + 1), String::new());
+        cells.resize(cells.len().max(self.opened.head.columns.len() + 1), String::new());
         cells
     }
 
     fn texts<'c>(&self, line: usize, cells: &'c Cells) -> anyhow::Result<Vec<&'c str>> {
         texts(line, cells, |place| {
-            let name = self.head.columns.get(place)?;
+            let name = self.opened.head.columns.get(place)?;
             (!self.plan.is_secret(place)).then(|| name.clone())
         })
     }
@@ -194,14 +197,8 @@ impl<R: BufRead> Table<R> {
 
     /// Returns the next row: its line, and its cells unless it is too large or has a wrong quote.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<(usize, Option<Vec<String>>)>> {
-        let (line, cells) = match self.opened.first.take() {
-            Some((line, cells)) => (line, Some(cells)),
-            None => match self.opened.reader.next()? {
-                Some(row) => (row.line, row.cells.ok().filter(|_| row.wrong_quote.is_none())),
-                None => return Ok(None),
-            },
-        };
-        let Some(cells) = cells else { return Ok(Some((line, None))) };
+        let Some(files::Row { line, cells, wrong_quote }) = self.opened.next()? else { return Ok(None) };
+        let Some(cells) = cells.ok().filter(|_| wrong_quote.is_none()) else { return Ok(Some((line, None))) };
         let columns = &self.opened.head.columns;
         let texts = texts(line, &cells, |place| columns.get(place).cloned())?;
         Ok(Some((line, Some(texts.into_iter().map(str::to_owned).collect()))))
