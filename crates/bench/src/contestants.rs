@@ -118,7 +118,13 @@ impl Contestants {
             Contestant::Sql => return block_in_place(|| self.sql(scenario, mode, time)),
         };
         let sample = if scenario == Scenario::GatewayShow {
-            self.measured(&http1::HttpClient::new(self.environment.http()), subject, server, time).await
+            self.measured(
+                &http1::HttpClient::new(self.environment.installation().http_address()),
+                subject,
+                server,
+                time,
+            )
+            .await
         } else {
             let connections = match mode {
                 Loop::Closed(calls) => (calls / 2).clamp(1, 8),

@@ -1,6 +1,7 @@
 //! The service as a process on a database with many tokens, and the processes that are compared with it.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -101,11 +102,6 @@ impl Environment {
         Ok(Self { server, session, tokens, sql, base })
     }
 
-    /// Returns the address on which the service serves HTTP.
-    pub(crate) fn http(&self) -> SocketAddr {
-        self.base.installation().http_address()
-    }
-
     /// Returns a gRPC client with this number of connections.
     pub(crate) async fn caller(&self, connections: usize) -> Result<rpc::GrpcClient> {
         rpc::GrpcClient::connect(self.server.address, connections, &self.session).await
@@ -122,30 +118,10 @@ impl Environment {
         Ok(Some(CpuOwner::Family(cpu::postmaster(cluster.folder())?)))
     }
 
-    /// Returns the PostgreSQL cluster.
-    pub(crate) fn cluster(&self) -> Option<&Cluster> {
-        self.base.cluster()
-    }
-
     /// Returns the URL of the PostgreSQL database for other programs, and its name.
     pub(crate) fn url(&self) -> Result<(String, String)> {
         let (Some(cluster), Sql::Postgres { database }) = (self.cluster(), &self.sql) else { bail!("it is SQLite") };
         Ok((format!("postgres://{ROLE}@127.0.0.1:{}/{database}?sslmode=disable", cluster.port()), database.clone()))
-    }
-
-    /// Returns the path of the SQLite file.
-    pub(crate) fn file(&self) -> &Path {
-        self.base.file()
-    }
-
-    /// Returns a temporary directory.
-    pub(crate) fn directory(&self) -> &Path {
-        self.base.directory()
-    }
-
-    /// Imports a file.
-    pub(crate) fn import(&self, path: &Path) -> Result<()> {
-        self.base.import(seed::ORGANISATION, path)
     }
 
     /// Restarts the service, and returns the time until the call succeeded.
@@ -154,6 +130,14 @@ impl Environment {
         let _ = self.server.child.wait();
         self.server = start(&self.base)?;
         self.server.wait_until_it_answers(&self.session, call).await
+    }
+}
+
+impl Deref for Environment {
+    type Target = access_tokens_testapp::environment::Environment;
+
+    fn deref(&self) -> &Self::Target {
+        &self.base
     }
 }
 

@@ -1,13 +1,13 @@
 //! The environment of a scenario: processes of the real service on a database of their own.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
 use access_tokens_testapp::process::{Installation, Server};
-use access_tokens_testkit::postgres::{Cluster, ROLE};
+use access_tokens_testkit::postgres::ROLE;
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
@@ -147,29 +147,9 @@ impl Environment {
         self.replicas[replica].server.as_ref().context("it does not run")
     }
 
-    /// Returns the PostgreSQL cluster.
-    pub(crate) fn cluster(&self) -> Option<&Cluster> {
-        self.base.cluster()
-    }
-
-    /// Replaces the cluster by another one with the same data, and returns the former one.
-    pub(crate) fn replace_cluster(&mut self, cluster: Cluster) -> Option<Cluster> {
-        self.base.replace_cluster(cluster)
-    }
-
     /// Returns the proxy between the service and PostgreSQL.
     pub(crate) fn proxy(&self) -> Result<&FaultProxy> {
         self.proxy.as_ref().context("no proxy was asked for")
-    }
-
-    /// Returns a directory that no fault affects, for the ledger.
-    pub(crate) fn directory(&self) -> &Path {
-        self.base.directory()
-    }
-
-    /// Returns the path of the SQLite file.
-    pub(crate) fn file(&self) -> &Path {
-        self.base.file()
     }
 
     /// Runs SQL in the database of the service, as its superuser.
@@ -261,6 +241,20 @@ impl Environment {
         let logs = self.replicas.iter().map(|replica| replica.installation.log());
         logs.flat_map(|log| log.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>())
             .collect()
+    }
+}
+
+impl Deref for Environment {
+    type Target = access_tokens_testapp::environment::Environment;
+
+    fn deref(&self) -> &Self::Target {
+        &self.base
+    }
+}
+
+impl DerefMut for Environment {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.base
     }
 }
 
