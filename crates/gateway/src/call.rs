@@ -14,12 +14,12 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::BodyExt;
 
 use crate::address::ClientAddress;
-use crate::answer::Plans;
 use crate::error::{Refusal, json};
-use crate::outward::outwards;
+use crate::response::Plans;
+use crate::response_headers::outwards;
 use crate::route::Route;
 use crate::upstream::Upstream;
-use crate::{GatewayConfig, forward, request as reading};
+use crate::{GatewayConfig, request as reading, request_headers};
 
 /// Most bytes of a request: of its body, and of its query.
 pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -68,7 +68,7 @@ impl Gateway {
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let trusted = &self.config.trusted_proxies;
         let client = peer.map(|peer| ClientAddress::resolve(peer.ip(), &head.headers, trusted));
-        let metadata = forward::inwards(&head.headers, asked.token.as_deref(), client)?;
+        let metadata = request_headers::inwards(&head.headers, asked.token.as_deref(), client)?;
         let path = route.grpc_path.clone();
         let called = self.upstream.call(path, asked.message, metadata, client, self.config.timeout).await;
         let answered = called.map_err(|status| Refusal::of_status(&status))?;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::outward::outwards;
+use crate::response_headers::outwards;
 use crate::route::Mount;
 
 /// The header with the reason of an error, as a program reads it.

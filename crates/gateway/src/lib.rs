@@ -9,21 +9,21 @@
 //! its answer become JSON (`answer`). Errors of the service and of the gateway have one form (`error`).
 
 mod address;
-mod answer;
 mod call;
 mod config;
 mod docs;
 mod error;
-mod forward;
 mod json;
 mod malformed;
 mod names;
 mod openapi;
-mod outward;
+mod path_normalization;
 mod release;
 mod request;
+mod request_headers;
+mod response;
+mod response_headers;
 mod route;
-mod spelling;
 mod upstream;
 
 use std::collections::HashSet;
@@ -43,8 +43,8 @@ pub use address::{ClientAddress, FORWARDED_FOR};
 pub use call::Authenticated;
 pub use config::{GatewayConfig, InvalidNetwork, Network};
 pub use malformed::Malformed;
+pub use path_normalization::RewrittenPath;
 pub use release::{InvalidRelease, Release};
-pub use spelling::RewrittenPath;
 
 use call::Gateway;
 use error::Refusal;
@@ -78,7 +78,7 @@ where
 
 /// Answers a request whose path is none of the contract as it is written. It may be an unusual spelling of one.
 async fn other_path(routes: Router, legacy: Arc<HashSet<Arc<str>>>, mut request: Request<Body>) -> Response<Body> {
-    let Some(usual) = spelling::usual(request.uri().path()) else { return unknown_path() };
+    let Some(usual) = path_normalization::usual(request.uri().path()) else { return unknown_path() };
     let Some(path) = legacy.get(usual.trim_end_matches('/')).cloned() else { return unknown_path() };
     let path_and_query = match request.uri().query() {
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),

@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use prost_reflect::MessageDescriptor;
 
 use crate::Release;
-use crate::answer::{AnswerPlan, Plans, list_of};
+use crate::response::{AnswerPlan, Plans, list_of};
 
 /// The paths of the original API begin with this.
 pub(crate) const LEGACY: &str = "/crmapi/rest/v2/";

@@ -23,7 +23,7 @@ use super::import_budget::{Held, ImportBudget};
 use super::layer::method::MAX_RECORD_BYTES;
 use super::rpcs::{Rpc, read};
 use super::status;
-use crate::import_session::{ImportSession, ItemResult, Scope};
+use crate::duplicates::{FirstPlaces, Scope};
 
 /// Most records of one call.
 const MAX_RECORDS: usize = 10_000;

@@ -12,7 +12,7 @@ mod caller;
 mod convert;
 mod credentials;
 mod directory_service;
-mod first_places;
+pub mod duplicates;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;

@@ -7,8 +7,8 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::comments::Comments;
-use crate::answer::NEVER_NULL;
 use crate::request::{FIELDS_SET, Place, TOKEN, UPDATE_MASK, is_choice, is_object, keys};
+use crate::response::NEVER_NULL;
 use crate::{Release, names};
 
 const TIMESTAMP: &str = "google.protobuf.Timestamp";

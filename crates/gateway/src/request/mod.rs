@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use prost_reflect::prost::Message;
 
-use crate::answer::{self, Plans, Selection};
 use crate::error::{Fault, Refusal, shown};
 use crate::json::{self, Node};
+use crate::response::{self, Plans, Selection};
 use crate::route::{Mount, Route};
 use crate::{GatewayConfig, Release};
 
@@ -84,18 +84,18 @@ fn fields_set(route: &Route, plans: &Plans, release: Release, paths: &[String], 
     let mut found = Vec::new();
     let mut names = Vec::new();
     for path in paths {
-        if let Some(path) = answer::find(plans, route.answer.item, path) {
+        if let Some(path) = response::find(plans, route.answer.item, path) {
             names.push(path.name.clone());
             found.push(path);
         } else if validate_path(&route.item, path).is_ok() {
-            let known = answer::known(plans, route.answer.item);
+            let known = response::known(plans, route.answer.item);
             let what = format!("unknown field `{}` in release {release}; known: {known}", shown(path));
             faults.push(Fault::new(ErrorReason::UnknownField, FIELDS_SET, what));
         } else {
             names.push(path.clone());
         }
     }
-    Wanted { selection: answer::select(&found), paths: names }
+    Wanted { selection: response::select(&found), paths: names }
 }
 
 /// The parameters of the query and the members of the body, in this order.

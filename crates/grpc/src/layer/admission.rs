@@ -29,14 +29,14 @@ use tonic::body::Body;
 
 use super::admitted::Admitted;
 use super::auth::{self, Authenticate, Credential, Refused};
-use super::completion::RunToCompletion;
+use super::detach_on_drop::RunToCompletion;
 use super::message::{Messages, Missing};
 use super::method::{self, Access, Method};
 use super::middleware::{Answers, Around, Next};
 use super::permits::{Permit, PermitPool, PoolLimits, Wait};
 use super::protocol::Violation;
 use super::trace::ApiKeyId;
-use super::{deadline, detach};
+use super::{deadline, run_to_completion};
 use crate::limits::Limits;
 use crate::status;
 
@@ -201,7 +201,7 @@ impl Shared {
     /// Returns who calls. The session, if there is one, goes into the extensions.
     async fn caller(&self, request: &mut Request<Body>, address: LimitKey, deadline: Instant) -> Result<Caller, Stop> {
         if !*self.database_present.borrow() {
-            return Err(detach::away().into());
+            return Err(run_to_completion::away().into());
         }
         let credential = auth::take_credential(request)?;
         let api_key = match &credential {
@@ -238,9 +238,9 @@ impl Shared {
         tokio::select! {
             biased;
             checked = timeout_at(deadline, &mut check) => checked.unwrap_or_else(|_| Err(deadline::exceeded_error())),
-            () = detach::lost(&mut present) => {
+            () = run_to_completion::lost(&mut present) => {
                 check.cut();
-                Err(detach::away())
+                Err(run_to_completion::away())
             }
         }
     }

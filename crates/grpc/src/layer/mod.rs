@@ -23,20 +23,20 @@ mod admission;
 mod admitted;
 mod auth;
 mod catch_panic;
-mod completion;
 mod deadline;
-mod detach;
-mod measure;
+mod detach_on_drop;
+mod in_flight;
 mod message;
 pub mod method;
+mod metrics_layer;
 mod middleware;
-mod occupy;
+mod normalize_errors;
 mod permits;
 pub mod protocol;
-mod refusals;
 mod request_id;
+mod response_buffer_limit;
+mod run_to_completion;
 mod trace;
-mod unsent;
 
 use std::sync::Arc;
 
@@ -44,21 +44,21 @@ use tokio::sync::watch;
 
 pub(crate) use admitted::Admitted;
 pub use auth::{Authenticate, Credential};
+pub use in_flight::{Occupy, OccupyLayer};
 pub use middleware::{Answers, Around, Handler, Innermost, Layered, Next};
-pub use occupy::{Occupy, OccupyLayer};
 pub use request_id::RequestId;
 
 use admission::Admit;
 use auth::Auth;
 use catch_panic::CatchPanic;
 use deadline::Deadline;
-use detach::Detach;
-use measure::Measure;
+use metrics_layer::Measure;
+use normalize_errors::Refusals;
 use protocol::Protocol;
-use refusals::Refusals;
 use request_id::GiveRequestId;
+use response_buffer_limit::Unsent;
+use run_to_completion::Detach;
 use trace::Trace;
-use unsent::Unsent;
 
 use crate::limits::Limits;
 use access_tokens_telemetry::metrics::Metrics;

@@ -16,9 +16,9 @@ use tonic_types::StatusExt;
 use tracing::field::display;
 use tracing::{Instrument, Span};
 
+use super::in_flight::TrustedProxy;
 use super::method::{self, Method};
 use super::middleware::{Answers, Around, Next};
-use super::occupy::TrustedProxy;
 use super::request_id::RequestId;
 
 /// The reason of a log-in that failed. It has a level of its own, so that attempts to guess show.

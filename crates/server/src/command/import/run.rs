@@ -7,7 +7,7 @@ use access_tokens_domain::import::{Kind, Outcome, Record, Tally};
 use access_tokens_domain::service::import::Run;
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
-use access_tokens_grpc::import_session::{ImportSession, ItemResult, Scope};
+use access_tokens_grpc::duplicates::{FirstPlaces, Scope};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 

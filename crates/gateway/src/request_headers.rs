@@ -12,7 +12,7 @@ use tonic::metadata::MetadataMap;
 
 use crate::address::{ClientAddress, FORWARDED_FOR};
 use crate::error::Refusal;
-use crate::outward::{READ_AFTER, REQUEST_ID};
+use crate::response_headers::{READ_AFTER, REQUEST_ID};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
