@@ -14,9 +14,9 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::BodyExt;
 
 use crate::address::ClientAddress;
-use crate::error::{Refusal, json};
+use crate::error::{ApiError, json};
 use crate::response::Plans;
-use crate::response_headers::outwards;
+use crate::response_headers::copy_response_headers;
 use crate::route::Route;
 use crate::upstream::Upstream;
 use crate::{GatewayConfig, request as reading, request_headers};
@@ -50,40 +50,40 @@ pub(crate) async fn answer(gateway: Arc<Gateway>, route: Arc<Route>, request: Re
     // A fault of ours is an answer like any other, not a closed connection.
     let answered = AssertUnwindSafe(gateway.call(&route, request)).catch_unwind().await.unwrap_or_else(|_| {
         let message = "a fault of the service; its log has the cause";
-        Err(Refusal::new(ErrorReason::Internal, StatusCode::INTERNAL_SERVER_ERROR, message))
+        Err(ApiError::new(ErrorReason::Internal, StatusCode::INTERNAL_SERVER_ERROR, message))
     });
-    answered.unwrap_or_else(|refusal| refusal.into_response(route.mount))
+    answered.unwrap_or_else(|error| error.into_response(route.mount))
 }
 
 impl Gateway {
-    async fn call(&self, route: &Route, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+    async fn call(&self, route: &Route, request: Request<Body>) -> Result<Response<Body>, ApiError> {
         let (head, body) = request.into_parts();
         let body =
             tokio::time::timeout(MESSAGE_TIME.min(self.config.timeout), read(&head, body)).await.map_err(|_| {
                 let message = "the request did not arrive in time";
-                Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::REQUEST_TIMEOUT, message)
+                ApiError::new(ErrorReason::InvalidFieldValue, StatusCode::REQUEST_TIMEOUT, message)
             })??;
         let asked = reading::read(route, &self.plans, &self.config, head.uri.query(), &body)?;
 
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let trusted = &self.config.trusted_proxies;
         let client = peer.map(|peer| ClientAddress::resolve(peer.ip(), &head.headers, trusted));
-        let metadata = request_headers::inwards(&head.headers, asked.token.as_deref(), client)?;
+        let metadata = request_headers::service_metadata(&head.headers, asked.token.as_deref(), client)?;
         let path = route.grpc_path.clone();
         let called = self.upstream.call(path, asked.message, metadata, client, self.config.timeout).await;
-        let answered = called.map_err(|status| Refusal::of_status(&status))?;
+        let answered = called.map_err(|status| ApiError::from_status(&status))?;
 
         let wire = answered.get_ref();
         let envelope = route.answer.envelope(&self.plans, self.config.time_zone, wire, &asked.selection);
         let envelope = envelope.map_err(|_| {
             let message = "the service answered something else than the contract says";
-            Refusal::new(ErrorReason::Internal, StatusCode::BAD_GATEWAY, message)
+            ApiError::new(ErrorReason::Internal, StatusCode::BAD_GATEWAY, message)
         })?;
         let mut response = json(StatusCode::OK, envelope.json);
         if route.needs_session {
             response.extensions_mut().insert(Authenticated);
         }
-        outwards(answered.metadata(), response.headers_mut());
+        copy_response_headers(answered.metadata(), response.headers_mut());
         if let Some(token) = envelope.next_page.and_then(|token| HeaderValue::from_str(&token).ok()) {
             response.headers_mut().insert(NEXT_PAGE_TOKEN, token);
         }
@@ -92,10 +92,10 @@ impl Gateway {
 }
 
 /// The body of a request that is not too large.
-async fn read(head: &request::Parts, mut body: Body) -> Result<Bytes, Refusal> {
+async fn read(head: &request::Parts, mut body: Body) -> Result<Bytes, ApiError> {
     let too_large = |what: &str| {
         let message = format!("{what} is larger than {MAX_REQUEST_BYTES} bytes");
-        Refusal::new(ErrorReason::RequestTooLarge, StatusCode::PAYLOAD_TOO_LARGE, message)
+        ApiError::new(ErrorReason::RequestTooLarge, StatusCode::PAYLOAD_TOO_LARGE, message)
     };
     if head.uri.query().is_some_and(|query| query.len() > MAX_REQUEST_BYTES) {
         return Err(too_large("the query"));
@@ -104,7 +104,7 @@ async fn read(head: &request::Parts, mut body: Body) -> Result<Bytes, Refusal> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             let message = "the body could not be read";
-            Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message)
+            ApiError::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message)
         })?;
         let data = frame.into_data().unwrap_or_default();
         seen += data.len();

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::response_headers::outwards;
+use crate::response_headers::copy_response_headers;
 use crate::route::Mount;
 
 /// The header with the reason of an error, as a program reads it.
@@ -18,19 +18,19 @@ pub(crate) const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-rea
 const ERROR_CAUSE: HeaderName = HeaderName::from_static("x-error-cause");
 
 /// Most faults that one answer names.
-const SHOWN_FAULTS: usize = 20;
+const MAX_SHOWN_VIOLATIONS: usize = 20;
 /// Most characters of a name that came with the request.
-const SHOWN_CHARACTERS: usize = 64;
+const MAX_SHOWN_CHARACTERS: usize = 64;
 
 /// One field at fault. No text repeats a value: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct FieldViolation {
     pub(crate) field: String,
     pub(crate) description: String,
     pub(crate) reason: ErrorReason,
 }
 
-impl Fault {
+impl FieldViolation {
     pub(crate) fn new(reason: ErrorReason, field: impl Into<String>, description: impl Into<String>) -> Self {
         Self { field: field.into(), description: description.into(), reason }
     }
@@ -43,12 +43,12 @@ impl Fault {
 
 /// As much of a name as an error repeats.
 pub(crate) fn shown(name: &str) -> String {
-    name.chars().take(SHOWN_CHARACTERS).collect()
+    name.chars().take(MAX_SHOWN_CHARACTERS).collect()
 }
 
 /// A call that is answered with an error.
 #[derive(Debug)]
-pub(crate) struct Refusal(Box<Parts>);
+pub(crate) struct ApiError(Box<Parts>);
 
 #[derive(Debug)]
 struct Parts {
@@ -62,7 +62,7 @@ struct Parts {
     headers: HeaderMap,
 }
 
-impl Refusal {
+impl ApiError {
     /// An error that begins here.
     pub(crate) fn new(reason: ErrorReason, http: StatusCode, message: impl Into<String>) -> Self {
         let reason = reason.as_str_name().to_owned();
@@ -72,33 +72,33 @@ impl Refusal {
     }
 
     /// The fields of a request that are at fault. Its reason is that of the first, as in the service.
-    pub(crate) fn of_faults(mut faults: Vec<Fault>) -> Self {
-        faults.truncate(SHOWN_FAULTS);
-        let reason = faults.first().map_or(ErrorReason::InvalidFieldValue, |fault| fault.reason);
-        let fields: Vec<_> = faults.into_iter().map(|fault| (fault.field, fault.description)).collect();
-        let mut refusal = Self::new(reason, StatusCode::BAD_REQUEST, list(&fields));
-        refusal.0.fields = fields;
-        refusal
+    pub(crate) fn from_violations(mut violations: Vec<FieldViolation>) -> Self {
+        violations.truncate(MAX_SHOWN_VIOLATIONS);
+        let reason = violations.first().map_or(ErrorReason::InvalidFieldValue, |fault| fault.reason);
+        let fields: Vec<_> = violations.into_iter().map(|fault| (fault.field, fault.description)).collect();
+        let mut error = Self::new(reason, StatusCode::BAD_REQUEST, list(&fields));
+        error.0.fields = fields;
+        error
     }
 
     /// What the service answered.
-    pub(crate) fn of_status(status: &Status) -> Self {
+    pub(crate) fn from_status(status: &Status) -> Self {
         let details = status.get_error_details();
         let http = http_status(status.code());
-        let mut refusal = Self::without_details(status.code(), http);
+        let mut error = Self::without_details(status.code(), http);
         if let Some(info) = details.error_info() {
             let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
-            refusal.0.reason.clone_from(&info.reason);
-            refusal.0.message = status.message().to_owned();
-            refusal.0.fields = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
-            refusal.0.wait = details.retry_info().and_then(|retry| retry.retry_delay);
+            error.0.reason.clone_from(&info.reason);
+            error.0.message = status.message().to_owned();
+            error.0.fields = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
+            error.0.wait = details.retry_info().and_then(|retry| retry.retry_delay);
             // The envelope has no place for it, and only those who may know it are sent it.
             if let Some(cause) = info.metadata.get("cause").and_then(|cause| HeaderValue::from_str(cause).ok()) {
-                refusal.0.headers.insert(ERROR_CAUSE, cause);
+                error.0.headers.insert(ERROR_CAUSE, cause);
             }
         }
-        outwards(status.metadata(), &mut refusal.0.headers);
-        refusal
+        copy_response_headers(status.metadata(), &mut error.0.headers);
+        error
     }
 
     /// What was made on the way, by the transport: its text could tell more than a caller may know.
@@ -117,19 +117,19 @@ impl Refusal {
             _ => (ErrorReason::Internal, "a fault of the service; its log has the cause"),
         };
         let wait = matches!(code, Code::ResourceExhausted | Code::Unavailable).then_some(Duration::from_secs(1));
-        let mut refusal = Self::new(reason, http, message);
-        refusal.0.wait = wait;
-        refusal
+        let mut error = Self::new(reason, http, message);
+        error.0.wait = wait;
+        error
     }
 
     /// With a part of the request that is at fault.
-    pub(crate) fn about(mut self, field: &str, description: String) -> Self {
+    pub(crate) fn with_violation(mut self, field: &str, description: String) -> Self {
         self.0.fields.push((field.to_owned(), description));
         self
     }
 
     /// With the verbs that are allowed.
-    pub(crate) fn allowing(mut self, verbs: &'static str) -> Self {
+    pub(crate) fn with_allowed_methods(mut self, verbs: &'static str) -> Self {
         self.0.allow = Some(verbs);
         self
     }
@@ -173,9 +173,9 @@ impl Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::of_faults(vec![fault])
+impl From<FieldViolation> for ApiError {
+    fn from(fault: FieldViolation) -> Self {
+        Self::from_violations(vec![fault])
     }
 }
 
@@ -231,7 +231,7 @@ mod tests {
         details.add_bad_request_violation("pass_code", "is required");
         details.set_retry_info(Some(Duration::from_millis(1_200)));
         let status = Status::with_error_details(Code::InvalidArgument, "a text", details);
-        let response = Refusal::of_status(&status).into_response(Mount::Canonical);
+        let response = ApiError::from_status(&status).into_response(Mount::Canonical);
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         assert_eq!(response.headers()[ERROR_REASON], "FIELD_TOO_LONG");
         assert_eq!(response.headers()[RETRY_AFTER], "2");
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn an_invalid_session_has_the_code_that_clients_test_for() {
-        let code = |reason| Refusal::new(reason, StatusCode::OK, "").legacy_code();
+        let code = |reason| ApiError::new(reason, StatusCode::OK, "").legacy_code();
         assert_eq!(code(ErrorReason::InvalidToken), "COM.CRM.EXCEPTION.INVALIDTOKENEXCEPTION");
         let wrong_state = "COM.CRM.EXCEPTION.ACCESSTOKENS.WRONGLIFECYCLESTATEEXCEPTION";
         assert_eq!(code(ErrorReason::WrongLifeCycleState), wrong_state);
@@ -249,9 +249,9 @@ mod tests {
     #[test]
     fn a_text_of_the_transport_is_not_shown() {
         for code in (0..17).map(Code::from_i32).filter(|code| *code != Code::Ok) {
-            let refusal = Refusal::of_status(&Status::new(code, "tcp connect error: 10.0.0.3"));
-            assert!(!refusal.0.message.contains("10.0.0.3") && !refusal.0.message.is_empty(), "{code:?}");
-            assert!(ErrorReason::from_str_name(&refusal.0.reason).is_some());
+            let error = ApiError::from_status(&Status::new(code, "tcp connect error: 10.0.0.3"));
+            assert!(!error.0.message.contains("10.0.0.3") && !error.0.message.is_empty(), "{code:?}");
+            assert!(ErrorReason::from_str_name(&error.0.reason).is_some());
         }
     }
 }

@@ -6,40 +6,40 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::error::{Fault, shown};
+use crate::error::{FieldViolation, shown};
 
 /// Deepest nesting.
 const MAX_DEPTH: usize = 32;
 
 /// A value of a request. It has no `Debug`: it may be a secret.
-pub(crate) enum Node {
+pub(crate) enum JsonValue {
     Null,
     Bool(bool),
     /// As it was written.
     Number(String),
     Text(String),
-    List(Vec<Node>),
-    Object(Vec<(String, Node)>),
+    List(Vec<JsonValue>),
+    Object(Vec<(String, JsonValue)>),
     /// A text of the query, where everything is one: it may stand for a number, or for an object as `field=value`.
-    Query(String),
+    QueryText(String),
 }
 
 /// Reads one JSON value.
-pub(crate) fn parse(text: &str, path: &str) -> Result<Node, Fault> {
+pub(crate) fn parse(text: &str, path: &str) -> Result<JsonValue, FieldViolation> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
         let place = format!("is not JSON: line {}, column {}", error.line(), error.column());
-        Fault::invalid(path, if path.is_empty() { format!("the body {place}") } else { place })
+        FieldViolation::invalid(path, if path.is_empty() { format!("the body {place}") } else { place })
     })?;
     node(raw, path, 1)
 }
 
 /// The value of a text that is known to be JSON, except that texts may hold half of a surrogate pair.
-fn node(raw: &RawValue, path: &str, depth: usize) -> Result<Node, Fault> {
+fn node(raw: &RawValue, path: &str, depth: usize) -> Result<JsonValue, FieldViolation> {
     if depth > MAX_DEPTH {
-        return Err(Fault::invalid(path, format!("is nested deeper than {MAX_DEPTH}")));
+        return Err(FieldViolation::invalid(path, format!("is nested deeper than {MAX_DEPTH}")));
     }
     let text = raw.get();
-    let broken = |_| Fault::invalid(path, "holds a text with an invalid escape");
+    let broken = |_| FieldViolation::invalid(path, "holds a text with an invalid escape");
     match text.as_bytes().first() {
         Some(b'{') => {
             let Members(members) = serde_json::from_str(text).map_err(broken)?;
@@ -49,26 +49,26 @@ fn node(raw: &RawValue, path: &str, depth: usize) -> Result<Node, Fault> {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(broken)?;
             let items = items.into_iter().enumerate();
             let items = items.map(|(index, item)| node(item, &format!("{path}[{index}]"), depth + 1));
-            items.collect::<Result<_, _>>().map(Node::List)
+            items.collect::<Result<_, _>>().map(JsonValue::List)
         }
-        Some(b'"') => serde_json::from_str(text).map(Node::Text).map_err(broken),
-        Some(b't') => Ok(Node::Bool(true)),
-        Some(b'f') => Ok(Node::Bool(false)),
-        Some(b'n') => Ok(Node::Null),
-        _ => Ok(Node::Number(text.to_owned())),
+        Some(b'"') => serde_json::from_str(text).map(JsonValue::Text).map_err(broken),
+        Some(b't') => Ok(JsonValue::Bool(true)),
+        Some(b'f') => Ok(JsonValue::Bool(false)),
+        Some(b'n') => Ok(JsonValue::Null),
+        _ => Ok(JsonValue::Number(text.to_owned())),
     }
 }
 
-fn object(members: Vec<(String, &RawValue)>, path: &str, depth: usize) -> Result<Node, Fault> {
+fn object(members: Vec<(String, &RawValue)>, path: &str, depth: usize) -> Result<JsonValue, FieldViolation> {
     let mut seen = HashSet::new();
     if let Some((key, _)) = members.iter().find(|(key, _)| !seen.insert(key.as_str())) {
-        return Err(Fault::invalid(join(path, key), "stands twice"));
+        return Err(FieldViolation::invalid(join(path, key), "stands twice"));
     }
     let members = members.into_iter().map(|(key, value)| {
         let value = node(value, &join(path, &key), depth + 1)?;
         Ok((key, value))
     });
-    members.collect::<Result<_, Fault>>().map(Node::Object)
+    members.collect::<Result<_, FieldViolation>>().map(JsonValue::Object)
 }
 
 /// The path of a member.
@@ -114,12 +114,12 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        let Ok(Node::List(items)) = parse("[180581, 123456789012345678901234567890, 1.50, -0]", "") else {
+        let Ok(JsonValue::List(items)) = parse("[180581, 123456789012345678901234567890, 1.50, -0]", "") else {
             panic!("a list")
         };
-        let digits: Vec<_> = items.iter().map(|item| matches!(item, Node::Number(n) if n.len() > 1)).collect();
+        let digits: Vec<_> = items.iter().map(|item| matches!(item, JsonValue::Number(n) if n.len() > 1)).collect();
         assert_eq!(digits, [true; 4]);
-        assert!(matches!(&items[1], Node::Number(n) if n == "123456789012345678901234567890"));
+        assert!(matches!(&items[1], JsonValue::Number(n) if n == "123456789012345678901234567890"));
     }
 
     #[test]

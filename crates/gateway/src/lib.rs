@@ -47,7 +47,7 @@ pub use path_normalization::RewrittenPath;
 pub use release::{InvalidRelease, Release};
 
 use call::Gateway;
-use error::Refusal;
+use error::ApiError;
 use route::{Mount, Route};
 use upstream::Upstream;
 
@@ -78,7 +78,7 @@ where
 
 /// Answers a request whose path is none of the contract as it is written. It may be an unusual spelling of one.
 async fn other_path(routes: Router, legacy: Arc<HashSet<Arc<str>>>, mut request: Request<Body>) -> Response<Body> {
-    let Some(usual) = path_normalization::usual(request.uri().path()) else { return unknown_path() };
+    let Some(usual) = path_normalization::normalized(request.uri().path()) else { return unknown_path() };
     let Some(path) = legacy.get(usual.trim_end_matches('/')).cloned() else { return unknown_path() };
     let path_and_query = match request.uri().query() {
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
@@ -105,12 +105,12 @@ fn mount(router: Router, gateway: &Arc<Gateway>, route: Route) -> Router {
 
 fn wrong_verb(verbs: &'static str) -> Response<Body> {
     let message = format!("this method is called by {verbs}");
-    let refusal = Refusal::new(ErrorReason::MethodNotFound, StatusCode::METHOD_NOT_ALLOWED, message);
-    refusal.allowing(verbs).into_response(Mount::Canonical)
+    let error = ApiError::new(ErrorReason::MethodNotFound, StatusCode::METHOD_NOT_ALLOWED, message);
+    error.with_allowed_methods(verbs).into_response(Mount::Canonical)
 }
 
 /// Where there is no method, it is HTTP that fails, below the paths of the original API too.
 fn unknown_path() -> Response<Body> {
-    let refusal = Refusal::new(ErrorReason::MethodNotFound, StatusCode::NOT_FOUND, "there is no method at this path");
-    refusal.into_response(Mount::Canonical)
+    let error = ApiError::new(ErrorReason::MethodNotFound, StatusCode::NOT_FOUND, "there is no method at this path");
+    error.into_response(Mount::Canonical)
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::header::HOST;
 use http::{Request, Response, StatusCode, Version};
 
-use crate::error::{Fault, Refusal};
+use crate::error::{ApiError, FieldViolation};
 use crate::route::Mount;
 
 /// What is wrong with a request.
@@ -59,13 +59,15 @@ impl Malformed {
     /// Returns the answer of the gateway.
     pub fn answer(self) -> Response<Body> {
         let text = self.description();
-        let refusal = match self {
-            Self::Host => Refusal::from(Fault::invalid("Host", text)),
-            Self::Syntax => Refusal::new(ErrorReason::InvalidFieldValue, self.status(), text),
-            Self::HeadTooLarge | Self::TargetTooLong => Refusal::new(ErrorReason::RequestTooLarge, self.status(), text),
+        let error = match self {
+            Self::Host => ApiError::from(FieldViolation::invalid("Host", text)),
+            Self::Syntax => ApiError::new(ErrorReason::InvalidFieldValue, self.status(), text),
+            Self::HeadTooLarge | Self::TargetTooLong => {
+                ApiError::new(ErrorReason::RequestTooLarge, self.status(), text)
+            }
         };
         // It is HTTP that fails, below the paths of the original API too.
-        refusal.into_response(Mount::Canonical)
+        error.into_response(Mount::Canonical)
     }
 }
 

@@ -15,8 +15,8 @@ pub struct RewrittenPath(pub Arc<str>);
 
 /// Returns the usual spelling of a path below the mount of the original API. None where the path is spelled in that way already, or is
 /// another one.
-pub(crate) fn usual(path: &str) -> Option<String> {
-    let mut usual = String::with_capacity(path.len());
+pub(crate) fn normalized(path: &str) -> Option<String> {
+    let mut normalized = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(next) = rest.chars().next() {
         let (character, length) = match escaped(rest) {
@@ -24,11 +24,11 @@ pub(crate) fn usual(path: &str) -> Option<String> {
             None => (next, next.len_utf8()),
         };
         rest = &rest[length..];
-        if !(character == '/' && usual.ends_with('/')) {
-            usual.push(character);
+        if !(character == '/' && normalized.ends_with('/')) {
+            normalized.push(character);
         }
     }
-    (usual != path && usual.starts_with(LEGACY)).then_some(usual)
+    (normalized != path && normalized.starts_with(LEGACY)).then_some(normalized)
 }
 
 /// Returns the character that a text begins with in escaped form, if it is one that never needs to be escaped (RFC 3986, section 2.3).
@@ -55,9 +55,9 @@ mod tests {
             "/%63%72%6D%61%70%69/rest/v2/access_tokens/show",
             "////%63rmapi/rest/v%32/access_tokens/sho%77",
         ] {
-            assert_eq!(usual(path).as_deref(), Some(SHOW), "{path}");
+            assert_eq!(normalized(path).as_deref(), Some(SHOW), "{path}");
         }
-        assert_eq!(usual("//crmapi/rest/v2/access_tokens/show//"), Some(format!("{SHOW}/")));
+        assert_eq!(normalized("//crmapi/rest/v2/access_tokens/show//"), Some(format!("{SHOW}/")));
     }
 
     #[test]
@@ -78,12 +78,12 @@ mod tests {
             "/crmapi/rest/v2/access_tokens/\u{ff53}how",
             "/crmapi/rest/v2/access_tokens/show%C3%A4",
         ] {
-            assert_ne!(usual(path).as_deref(), Some(SHOW), "{path}");
-            assert!(!usual(path).unwrap_or_default().contains(['\0', '?', ' ']), "{path}");
+            assert_ne!(normalized(path).as_deref(), Some(SHOW), "{path}");
+            assert!(!normalized(path).unwrap_or_default().contains(['\0', '?', ' ']), "{path}");
         }
         for path in ["/crmapi/rest/v2/x/%2e%2e/access_tokens/show", "/crmapi/rest/v2/%2E/access_tokens/show"] {
-            let usual = usual(path).expect("dots are letters");
-            assert!(usual != SHOW && usual.contains("/."), "{usual}");
+            let normalized = normalized(path).expect("dots are letters");
+            assert!(normalized != SHOW && normalized.contains("/."), "{normalized}");
         }
     }
 
@@ -91,16 +91,16 @@ mod tests {
     fn other_paths_stay_as_they_are() {
         for path in [SHOW, "", "/", "//", "//v1/access_tokens/show", "/v1/access%5Ftokens/show", "/docs//", "//crmapi"]
         {
-            assert_eq!(usual(path), None, "{path}");
+            assert_eq!(normalized(path), None, "{path}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn only_letters_are_decoded(path in "(/|%[0-9a-fA-F]{2}|crmapi|rest|v2|[a-z.%]){0,30}") {
-            if let Some(usual) = usual(&format!("{LEGACY}{path}")) {
+            if let Some(normalized) = normalized(&format!("{LEGACY}{path}")) {
                 let escapes = |text: &str| ["%2F", "%2f", "%00", "%25"].map(|escape| text.matches(escape).count());
-                for (before, after) in escapes(&path).into_iter().zip(escapes(&usual)) {
+                for (before, after) in escapes(&path).into_iter().zip(escapes(&normalized)) {
                     proptest::prop_assert!(after >= before);
                 }
                 proptest::prop_assert!(!usual.contains("//") && !usual.contains('\0'));

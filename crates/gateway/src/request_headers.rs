@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::metadata::MetadataMap;
 
 use crate::address::{ClientAddress, FORWARDED_FOR};
-use crate::error::Refusal;
+use crate::error::ApiError;
 use crate::response_headers::{READ_AFTER, REQUEST_ID};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -25,7 +25,7 @@ pub(crate) const MAX_HEADER_BYTES: usize = 4 * 1024;
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
 /// What passes to the service as it is.
-static INWARDS: [HeaderName; 6] = [
+static COPIED: [HeaderName; 6] = [
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
     REQUEST_ID,
@@ -44,18 +44,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 ///
 /// Errors: INVALID_TOKEN (401) for credentials above [`MAX_CREDENTIAL_BYTES`], because no credential is that long; REQUEST_TOO_LARGE
 /// (431) for other headers above [`MAX_HEADER_BYTES`].
-pub(crate) fn inwards(
+pub(crate) fn service_metadata(
     headers: &HeaderMap,
     token: Option<&str>,
     client: Option<ClientAddress>,
-) -> Result<MetadataMap, Refusal> {
+) -> Result<MetadataMap, ApiError> {
     let credentials = [AUTHORIZATION, API_KEY].map(|name| size(headers, &name)).iter().sum::<usize>();
     if credentials + token.map_or(0, str::len) > MAX_CREDENTIAL_BYTES {
-        return Err(Refusal::new(ErrorReason::InvalidToken, StatusCode::UNAUTHORIZED, "the session is not valid"));
+        return Err(ApiError::new(ErrorReason::InvalidToken, StatusCode::UNAUTHORIZED, "the session is not valid"));
     }
     bounded(headers)?;
     let mut metadata = HeaderMap::new();
-    for name in &INWARDS {
+    for name in &COPIED {
         for value in headers.get_all(name) {
             metadata.append(name.clone(), value.clone());
         }
@@ -74,20 +74,21 @@ pub(crate) fn inwards(
 }
 
 /// Refuses headers that are larger than what passes, and names the largest.
-fn bounded(headers: &HeaderMap) -> Result<(), Refusal> {
-    let sizes = || INWARDS.iter().filter(|name| **name != API_KEY).map(|name| (size(headers, name), name));
+fn bounded(headers: &HeaderMap) -> Result<(), ApiError> {
+    let sizes = || COPIED.iter().filter(|name| **name != API_KEY).map(|name| (size(headers, name), name));
     if sizes().map(|(size, _)| size).sum::<usize>() <= MAX_HEADER_BYTES {
         return Ok(());
     }
     let largest = sizes().max_by_key(|(size, _)| *size).map_or("", |(_, name)| name.as_str());
     let description = format!("is too large: {} together are at most {MAX_HEADER_BYTES} bytes", names());
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    Err(Refusal::new(ErrorReason::RequestTooLarge, status, "the headers are too large").about(largest, description))
+    Err(ApiError::new(ErrorReason::RequestTooLarge, status, "the headers are too large")
+        .with_violation(largest, description))
 }
 
 /// Returns the names of the headers that share one bound.
 fn names() -> String {
-    let names = INWARDS.iter().filter(|name| **name != API_KEY).map(HeaderName::as_str);
+    let names = COPIED.iter().filter(|name| **name != API_KEY).map(HeaderName::as_str);
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -145,7 +146,7 @@ mod tests {
     }
 
     fn forwarded(pairs: &[(&'static str, &str)], token: Option<&str>) -> HeaderMap {
-        inwards(&headers(pairs), token, None).expect("small enough").into_headers()
+        service_metadata(&headers(pairs), token, None).expect("small enough").into_headers()
     }
 
     fn basic(credentials: &str) -> HeaderMap {
@@ -198,17 +199,18 @@ mod tests {
     fn the_address_of_the_client_replaces_what_it_says_itself() {
         let client = Some(ClientAddress::new([192, 0, 2, 7].into()));
         let metadata =
-            inwards(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, client).expect("small").into_headers();
+            service_metadata(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, client).expect("small").into_headers();
         let sent: Vec<_> = metadata.get_all(FORWARDED_FOR).iter().collect();
         assert_eq!(sent, ["192.0.2.7"]);
-        let unknown = inwards(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, None).expect("small").into_headers();
+        let unknown =
+            service_metadata(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, None).expect("small").into_headers();
         assert!(!unknown.contains_key(FORWARDED_FOR));
     }
 
     /// HTTP status and description of a refusal.
     fn refused(pairs: &[(&'static str, &str)], token: Option<&str>) -> (u16, String) {
-        let refusal = inwards(&headers(pairs), token, None).expect_err("too large");
-        let response = refusal.into_response(crate::route::Mount::Canonical);
+        let error = service_metadata(&headers(pairs), token, None).expect_err("too large");
+        let response = error.into_response(crate::route::Mount::Canonical);
         let reason = response.headers()[crate::error::ERROR_REASON].to_str().expect("text").to_owned();
         (response.status().as_u16(), reason)
     }

@@ -9,11 +9,11 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) const READ_AFTER: HeaderName = HeaderName::from_static("x-read-after");
 
 /// What passes to the client as it is.
-const OUTWARDS: [HeaderName; 2] = [REQUEST_ID, READ_AFTER];
+const COPIED: [HeaderName; 2] = [REQUEST_ID, READ_AFTER];
 
 /// Adds what passes back to the headers of an answer.
-pub(crate) fn outwards(metadata: &MetadataMap, headers: &mut HeaderMap) {
-    for name in OUTWARDS {
+pub(crate) fn copy_response_headers(metadata: &MetadataMap, headers: &mut HeaderMap) {
+    for name in COPIED {
         if let Some(value) = metadata.as_ref().get(&name) {
             headers.insert(name, value.clone());
         }

@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use prost_reflect::MessageDescriptor;
 
 use crate::Release;
-use crate::response::{AnswerPlan, Plans, list_of};
+use crate::response::{Plans, ResponsePlan, list_of};
 
 /// The paths of the original API begin with this.
 pub(crate) const LEGACY: &str = "/crmapi/rest/v2/";
@@ -46,7 +46,7 @@ pub(crate) struct Route {
     /// The full name of the message that `fields_set` is about.
     pub(crate) item: String,
     /// How its answer is written.
-    pub(crate) answer: AnswerPlan,
+    pub(crate) answer: ResponsePlan,
 }
 
 /// All routes of the contract, with the plans of their answers.
@@ -67,7 +67,7 @@ pub(crate) fn routes(release: Release) -> (Vec<Route>, Plans) {
                 needs_session: method.requirement != Some(Requirement::None),
                 request: message(&method.input),
                 item: item(&answer).full_name().to_owned(),
-                answer: AnswerPlan::new(&answer, &mut plans, release),
+                answer: ResponsePlan::new(&answer, &mut plans, release),
             });
         }
     }

@@ -20,7 +20,7 @@ pub struct App<S> {
     /// What calls are counted in.
     pub metrics: Arc<Metrics>,
     /// Does the database answer? While it does not, calls are refused.
-    pub present: watch::Receiver<bool>,
+    pub database_up: watch::Receiver<bool>,
     /// Replicas of the database that may answer reads.
     pub replicas: Option<Arc<Replicas>>,
 }

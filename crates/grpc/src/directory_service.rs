@@ -23,7 +23,7 @@ use super::import_budget::{Held, ImportBudget};
 use super::layer::method::MAX_RECORD_BYTES;
 use super::rpcs::{Rpc, read};
 use super::status;
-use crate::duplicates::{FirstPlaces, Scope};
+use crate::duplicates::{DuplicateChecker, Scope};
 
 /// Most records of one call.
 const MAX_RECORDS: usize = 10_000;
@@ -77,7 +77,7 @@ pub(super) const RPCS: &[Rpc] = &[Rpc::new::<v1::ImportDirectoryRequest, v1::Imp
 
 /// The stream broke: by a message that is none, or because the caller went.
 fn refused(status: Status) -> Status {
-    match status::of_bad_message(&status, MAX_RECORD_BYTES) {
+    match status::from_decode_failure(&status, MAX_RECORD_BYTES) {
         Some(error) => status::from_error(&error),
         None => status,
     }
@@ -95,13 +95,26 @@ struct ImportCall<'a, S: Store> {
     held: Held<'a>,
     /// Memory of the records that wait for the end of the import.
     waiting: Held<'a>,
+    /// Codes and identifiers that came, with the positions of their records.
+    duplicates: DuplicateChecker,
     results: Vec<v1::RecordResult>,
 }
 
 impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
     fn new(service: &'a DirectoryGrpc<S>, caller: Caller) -> Self {
         let [held, waiting] = [&service.batches, &service.waiting].map(|budget| budget.account(caller.organisation));
-        Self { app: &service.app, caller, session: None, count: 0, held, waiting, results: Vec::new() }
+        Self {
+            app: &service.app,
+            caller,
+            import: None,
+            positions: Vec::new(),
+            count: 0,
+            batch: Vec::new(),
+            held,
+            waiting,
+            duplicates: DuplicateChecker::new(Scope::Unnumbered),
+            results: Vec::new(),
+        }
     }
 
     async fn take(&mut self, request: &v1::ImportDirectoryRequest) -> Result<()> {
@@ -128,6 +141,13 @@ impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Refuses a record that has the code or the identifier of an earlier one of the call, unless it has an id or a number.
+    fn not_repeated(&mut self, index: usize, record: Record) -> Result<Record> {
+        let in_words = |first| format!("the record at position {first}");
+        let checked = self.duplicates.check(&record, index as u64, in_words).map_err(Error::internal)?;
+        checked.map(|()| record)
     }
 
     async fn flush(&mut self) -> Result<()> {

@@ -38,7 +38,7 @@ pub enum Scope {
 type Fingerprint = (u64, u64);
 
 /// Places of the values of one file, or of one call.
-pub(crate) struct FirstPlaces {
+pub struct DuplicateChecker {
     scope: Scope,
     keys: [RandomState; 2],
     max_in_memory: usize,
@@ -55,7 +55,7 @@ struct Part {
     filter: Vec<u64>,
 }
 
-impl FirstPlaces {
+impl DuplicateChecker {
     /// Returns an empty one.
     pub(crate) fn new(scope: Scope) -> Self {
         Self::with_max_in_memory(scope, MAX_IN_MEMORY)
@@ -192,14 +192,14 @@ mod tests {
         import::from_value(json!({ "access_token": members })).expect("a record").remove(0)
     }
 
-    fn refusal(places: &mut FirstPlaces, members: Value, place: u64) -> Option<String> {
+    fn refusal(places: &mut DuplicateChecker, members: Value, place: u64) -> Option<String> {
         let checked = places.check(&record(members), place, |place| format!("line {place}")).expect("no file");
         checked.err().map(|error| format!("{} {}", error.reason().name(), error.message()))
     }
 
     #[test]
     fn a_second_code_or_identifier_is_refused_and_names_the_first() {
-        let mut places = FirstPlaces::new(Scope::Unnumbered);
+        let mut places = DuplicateChecker::new(Scope::Unnumbered);
         assert_eq!(refusal(&mut places, json!({"authentication_code": "7", "identifier": "a"}), 1), None);
         assert_eq!(refusal(&mut places, json!({"authentication_code": "a", "identifier": "7"}), 2), None);
         let code = "AUTHENTICATION_CODE_ALREADY_EXISTS access_token.authentication_code: is that of line 1 already";
@@ -223,14 +223,14 @@ mod tests {
 
     #[test]
     fn rows_of_a_table_may_not_repeat_a_code_even_with_numbers() {
-        let mut places = FirstPlaces::new(Scope::All);
+        let mut places = DuplicateChecker::new(Scope::All);
         assert_eq!(refusal(&mut places, json!({"authentication_code": "7", "number": "AT1"}), 1), None);
         assert!(refusal(&mut places, json!({"authentication_code": "7", "number": "AT2"}), 2).is_some());
     }
 
     #[test]
     fn what_is_in_the_file_is_found_with_its_place() {
-        let mut places = FirstPlaces::with_max_in_memory(Scope::All, 100);
+        let mut places = DuplicateChecker::with_max_in_memory(Scope::All, 100);
         for n in 0..10_050_u64 {
             assert_eq!(places.note("identifier", &n.to_string(), n).expect("a file"), None, "{n}");
         }

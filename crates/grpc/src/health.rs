@@ -176,10 +176,10 @@ impl health_server::Health for HealthGrpc {
     /// Tells the status now, and each time that it changes. A name that is unknown is SERVICE_UNKNOWN, which is no error.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let subject = Subject::of(&request.get_ref().service);
-        let changes = stream::unfold((self.readiness.subscribe(), None), move |(mut readiness, told)| async move {
+        let changes = stream::unfold((self.readiness.subscribe(), None), move |(mut readiness, sent)| async move {
             loop {
                 let now = subject.status(*readiness.borrow_and_update());
-                if told != Some(now) {
+                if sent != Some(now) {
                     return Some((Ok(answer(now)), (readiness, Some(now))));
                 }
                 // The sender ends with the process.
@@ -217,8 +217,8 @@ mod tests {
             ("accesstoken.v1.DirectoryService ", ServingStatus::ServiceUnknown, None),
         ] {
             health.set(Readiness::Starting);
-            let mut told = service.watch(named(name)).await.expect("watched").into_inner();
-            let mut next = || told.next().now_or_never().map(|next| next.expect("no end").expect("no error").status());
+            let mut sent = service.watch(named(name)).await.expect("watched").into_inner();
+            let mut next = || sent.next().now_or_never().map(|next| next.expect("no end").expect("no error").status());
             assert_eq!(next(), Some(before), "{name:?}");
             health.set(Readiness::Away);
             assert_eq!(next(), None, "{name:?}");

@@ -49,7 +49,7 @@ impl Unanswerable {
 
 /// The error of a stream that cannot be read any further.
 fn broken(broken: Status) -> Status {
-    status::of_bad_message(&broken, MAX_REQUEST_BYTES).map_or(broken, |error| status::from_error(&error))
+    status::from_decode_failure(&broken, MAX_REQUEST_BYTES).map_or(broken, |error| status::from_error(&error))
 }
 
 /// The service, in both versions.

@@ -29,9 +29,9 @@ use super::reflection;
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Most calls at a time on a wide connection, and on a narrow one. If all were wide, more calls could wait than are
 /// answered before their callers give up, and most would be looked at only to be late.
-pub const WIDE: u32 = 128;
+pub const HIGH_STREAM_LIMIT: u32 = 128;
 /// Maximum number of calls at a time on a narrow connection.
-pub const NARROW: u32 = 16;
+pub const LOW_STREAM_LIMIT: u32 = 16;
 /// Maximum number of bytes that a client may send on one stream before the service has read them. A small window bounds what an
 /// import leaves unread while a batch is written.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -44,7 +44,7 @@ const MIN_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const FAULTS_PER_CONNECTION: usize = 1024;
 /// Most calls at a time that a client has taken back before they were looked at. When the service is late, that may be all
 /// of an honest client's; on a narrow connection it takes some back and sends others meanwhile.
-const RESETS_PER_CONNECTION: usize = 2 * WIDE as usize;
+const RESETS_PER_CONNECTION: usize = 2 * HIGH_STREAM_LIMIT as usize;
 /// Maximum size of a header list that the HTTP library reads, in bytes. It is far above the limit of the service, so that those that
 /// are too large get an error with details: the library answers HTTP 431 without any, and closes the connection at four times this
 /// size. Connections bound how many of these lists there are at once, and how many fields they have.
@@ -58,8 +58,8 @@ pub type CallRouter = Router<Stack<CallLayers, Identity>>;
 
 /// The server, to be given a socket. All its connections are wide.
 pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> CallRouter {
-    let [wide, _] = routers(app, health, limits, true);
-    wide
+    let [high, _] = routers(app, health, limits, true);
+    high
 }
 
 /// The server of wide connections and that of narrow ones. They share the services, and the bound on calls.
@@ -74,7 +74,7 @@ pub fn routers<S: Store + AccountStore>(
     if reflected {
         routes = routes.add_service(reflection::v1()).add_service(reflection::v1alpha());
     }
-    [WIDE, NARROW].map(|streams| {
+    [HIGH_STREAM_LIMIT, LOW_STREAM_LIMIT].map(|streams| {
         Server::builder()
             .layer(layers.clone())
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -104,7 +104,7 @@ pub fn in_process<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, li
 }
 
 fn layers<S: Store + AccountStore>(app: &App<S>, limits: Limits) -> CallLayers {
-    CallLayers::new(app.sessions.clone(), app.metrics.clone(), &limits, app.present.clone())
+    CallLayers::new(app.sessions.clone(), app.metrics.clone(), &limits, app.database_up.clone())
 }
 
 fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes {

@@ -98,7 +98,7 @@ pub fn code(reason: Reason) -> Code {
 
 /// The error of a status that tonic made itself, before the message reached a handler. `None`: it is not about the
 /// message.
-pub(super) fn of_bad_message(status: &Status, limit: usize) -> Option<Error> {
+pub(super) fn from_decode_failure(status: &Status, limit: usize) -> Option<Error> {
     match status.code() {
         Code::OutOfRange => {
             let text = format!("the message is larger than {limit} bytes");
@@ -120,12 +120,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Gives the details that every error has to a status in these headers or trailers, if it is an error without any. Its text is
 /// replaced too: it is of a library, and could tell more than a caller may know.
-pub(super) fn complete(headers: &mut HeaderMap) {
+pub(super) fn add_missing_details(headers: &mut HeaderMap) {
     let Some(code) = headers.get(GRPC_STATUS) else { return };
     if code == "0" || headers.contains_key(GRPC_STATUS_DETAILS) {
         return;
     }
-    let Some(error) = of_bare_code(Code::from_bytes(code.as_bytes())) else { return };
+    let Some(error) = from_bare_code(Code::from_bytes(code.as_bytes())) else { return };
     // `add_header` refuses only metadata that is not valid, and an error has none.
     let _ = from_error(&error).add_header(headers);
 }
@@ -133,7 +133,7 @@ pub(super) fn complete(headers: &mut HeaderMap) {
 /// Returns the error that stands for a status of which only the code is known. None: it is no error.
 ///
 /// Every error of this service has details, so this one was made by the transport. Its code becomes that of its reason.
-fn of_bare_code(code: Code) -> Option<Error> {
+fn from_bare_code(code: Code) -> Option<Error> {
     let error = match code {
         Code::Ok => return None,
         Code::Unauthenticated => Error::invalid_token(),
@@ -259,7 +259,7 @@ mod tests {
         for number in 0..=17 {
             let bare = Status::new(Code::from(number), "hunter2").into_http::<()>();
             let mut headers = bare.headers().clone();
-            complete(&mut headers);
+            add_missing_details(&mut headers);
             let status = Status::from_header_map(&headers).expect("a status");
             if number == 0 {
                 assert_eq!(headers, *bare.headers());
@@ -274,11 +274,11 @@ mod tests {
             assert!(!status.message().contains("hunter2"));
             // It is complete now.
             let once = headers.clone();
-            complete(&mut headers);
+            add_missing_details(&mut headers);
             assert_eq!(headers, once);
         }
         let mut none = HeaderMap::new();
-        complete(&mut none);
+        add_missing_details(&mut none);
         assert!(none.is_empty());
     }
 

@@ -19,7 +19,18 @@ use crate::{FieldViolation, descriptor_of, from_dynamic, to_dynamic, transcode};
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 const FIELD_MASK: &str = "google.protobuf.FieldMask";
 
-/// Returns a message as JSON.
+/// One fault of a JSON value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The dotted path of the field; empty for the whole value.
+    pub field: String,
+    /// What is wrong, for people. It never repeats a value.
+    pub description: String,
+    /// UNKNOWN_FIELD, INVALID_FIELD_VALUE or, for several alternatives of a oneof, INVALID_IDENTIFIER.
+    pub reason: ErrorReason,
+}
+
+/// A message as JSON.
 pub fn to_value<M: Message + Name>(message: &M) -> Json {
     dynamic_to_value(&to_dynamic(message))
 }
@@ -29,12 +40,12 @@ pub fn dynamic_to_value(message: &DynamicMessage) -> Json {
     write_message(message)
 }
 
-/// Reads a message from JSON. The error lists every violation.
+/// A message from JSON, or every fault of it.
 pub fn from_value<M: Message + Name + Default>(json: &Json) -> Result<M, Vec<FieldViolation>> {
     dynamic_from_value(&descriptor_of::<M>(), json).map(|dynamic| from_dynamic(&dynamic))
 }
 
-/// Reads a message from JSON as [`from_value`] does, of a type that is known at run time.
+/// A message of a type that is known at run time, from JSON; or every fault of it.
 pub fn dynamic_from_value(descriptor: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Vec<FieldViolation>> {
     let mut violations = Vec::new();
     let dynamic = read_message(descriptor, json, "", &mut violations);
@@ -155,7 +166,7 @@ fn read_members(
         let field = descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key));
         let Some(field) = field else {
             let description = format!("unknown field; known: {}", known_names(descriptor).join(", "));
-            violations.push(FieldViolation::new(ErrorReason::UnknownField, path, description));
+            violations.push(FieldViolation { field: path, description, reason: ErrorReason::UnknownField });
             continue;
         };
         if json.is_null() {
@@ -163,7 +174,7 @@ fn read_members(
         }
         if let Some(other) = set_already(&message, &field) {
             let description = format!("excludes `{other}`: only one of them may be given");
-            violations.push(FieldViolation::new(ErrorReason::InvalidIdentifier, path, description));
+            violations.push(FieldViolation { field: path, description, reason: ErrorReason::InvalidIdentifier });
             continue;
         }
         if let Some(value) = read_field(&field, json, &path, violations) {
@@ -254,6 +265,7 @@ fn read_timestamp(text: &str) -> Option<Timestamp> {
 }
 
 fn invalid<T>(path: &str, description: &str, violations: &mut Vec<FieldViolation>) -> Option<T> {
-    violations.push(FieldViolation::invalid(path, description));
+    let description = description.to_owned();
+    violations.push(FieldViolation { field: path.to_owned(), description, reason: ErrorReason::InvalidFieldValue });
     None
 }

@@ -7,7 +7,7 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::comments::Comments;
-use crate::request::{FIELDS_SET, Place, TOKEN, UPDATE_MASK, is_choice, is_object, keys};
+use crate::request::{FIELDS_SET, KeyTarget, TOKEN, UPDATE_MASK, is_choice, is_object, keys};
 use crate::response::NEVER_NULL;
 use crate::{Release, names};
 
@@ -94,18 +94,19 @@ impl<'a> Schemas<'a> {
     fn object(&mut self, message: &MessageDescriptor) -> Value {
         let name = message.name().to_owned();
         if !self.named.contains_key(&name) {
-            let places = keys(message);
-            let outer = |place: &Place| match place {
-                Place::Own(field) | Place::Spread(field, _) => field.clone(),
+            let targets = keys(message);
+            let outer = |target: &KeyTarget| match target {
+                KeyTarget::Field(field) | KeyTarget::Inlined(field, _) => field.clone(),
             };
             let mut schema = if message.oneofs().any(|oneof| is_choice(&oneof)) {
                 let alternatives = message.fields().map(|field| {
-                    let (own, _): (Vec<_>, Vec<_>) = keys(message).into_iter().partition(|place| outer(place) == field);
+                    let (own, _): (Vec<_>, Vec<_>) =
+                        keys(message).into_iter().partition(|target| outer(target) == field);
                     self.members(message, &own, true)
                 });
                 json!({ "oneOf": alternatives.collect::<Vec<_>>() })
             } else {
-                self.members(message, &places, false)
+                self.members(message, &targets, false)
             };
             schema["description"] = self.comments.of_message(message).into();
             self.named.insert(name.clone(), schema);
@@ -114,12 +115,12 @@ impl<'a> Schemas<'a> {
     }
 
     /// The keys of a message: all of them, or those of one alternative, which then is given.
-    fn members(&mut self, message: &MessageDescriptor, places: &[Place], alternative: bool) -> Value {
+    fn members(&mut self, message: &MessageDescriptor, targets: &[KeyTarget], alternative: bool) -> Value {
         let nullable = message.get_field_by_name(UPDATE_MASK).is_some();
         let mut properties = Map::new();
         let mut required = Vec::new();
-        for place in places {
-            let field = place.field();
+        for target in targets {
+            let field = target.field();
             let in_choice = field.containing_oneof().is_some_and(|oneof| is_choice(&oneof));
             let must = is_required(field) || (in_choice && alternative);
             let mut schema = self.request_field(field, !must);
@@ -136,7 +137,7 @@ impl<'a> Schemas<'a> {
                 required.push(field.name().to_owned());
             }
         }
-        let order: Vec<_> = places.iter().map(|place| place.field().name().to_owned()).collect();
+        let order: Vec<_> = targets.iter().map(|target| target.field().name().to_owned()).collect();
         let mut schema =
             json!({ "type": "object", "properties": properties, "additionalProperties": false, "x-order": order });
         if !required.is_empty() {
@@ -195,11 +196,11 @@ impl<'a> Schemas<'a> {
 
     /// The parameters of a query.
     pub(super) fn parameters(&mut self, message: &MessageDescriptor) -> Vec<Value> {
-        let parameters = keys(message).into_iter().map(|place| {
-            let field = place.field();
+        let parameters = keys(message).into_iter().map(|target| {
+            let field = target.field();
             let mut schema = match field.kind() {
                 Kind::Message(message) if is_object(field) => {
-                    let names: Vec<_> = keys(&message).iter().map(|place| place.field().name().to_owned()).collect();
+                    let names: Vec<_> = keys(&message).iter().map(|target| target.field().name().to_owned()).collect();
                     json!({ "type": "string", "pattern": format!("^({})=.", names.join("|")) })
                 }
                 Kind::Enum(values) => json!({ "type": "string", "enum": value_names(&values) }),

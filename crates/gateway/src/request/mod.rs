@@ -10,13 +10,13 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use prost_reflect::prost::Message;
 
-use crate::error::{Fault, Refusal, shown};
-use crate::json::{self, Node};
+use crate::error::{ApiError, FieldViolation, shown};
+use crate::json::{self, JsonValue};
 use crate::response::{self, Plans, Selection};
 use crate::route::{Mount, Route};
 use crate::{GatewayConfig, Release};
 
-pub(crate) use read::{FIELDS_SET, Place, UPDATE_MASK, is_choice, is_object, keys};
+pub(crate) use read::{FIELDS_SET, KeyTarget, UPDATE_MASK, is_choice, is_object, keys};
 use read::{Reader, Tolerance};
 
 /// The member that carries the session token.
@@ -39,7 +39,7 @@ pub(crate) fn read(
     config: &GatewayConfig,
     query: Option<&str>,
     body: &[u8],
-) -> Result<Request, Refusal> {
+) -> Result<Request, ApiError> {
     let legacy = route.mount == Mount::Legacy;
     let tolerance = Tolerance {
         empty_is_absent: legacy && route.request.get_field_by_name(UPDATE_MASK).is_none(),
@@ -50,21 +50,21 @@ pub(crate) fn read(
     let wanted =
         route.request.get_field_by_name(FIELDS_SET).and_then(|field| Some((field, take(&mut members, FIELDS_SET)?)));
 
-    let mut reader = Reader { zone: config.time_zone, tolerance, faults: Vec::new() };
+    let mut reader = Reader { zone: config.time_zone, tolerance, violations: Vec::new() };
     let mut message = reader.request(&route.request, &members);
     let mut selection = Selection::All;
     if let Some((field, node)) = wanted {
         match scalar::comma_separated(&node) {
             Ok(paths) => {
-                let wanted = fields_set(route, plans, config.release, &paths, &mut reader.faults);
+                let wanted = fields_set(route, plans, config.release, &paths, &mut reader.violations);
                 selection = wanted.selection;
                 read::set_mask(&mut message, &field, wanted.paths.into_iter());
             }
-            Err(what) => reader.faults.push(Fault::invalid(FIELDS_SET, what)),
+            Err(what) => reader.violations.push(FieldViolation::invalid(FIELDS_SET, what)),
         }
     }
-    if !reader.faults.is_empty() {
-        return Err(Refusal::of_faults(reader.faults));
+    if !reader.violations.is_empty() {
+        return Err(ApiError::from_violations(reader.violations));
     }
     Ok(Request { message: message.encode_to_vec().into(), token, selection })
 }
@@ -77,7 +77,13 @@ struct Wanted {
 
 /// Finds the wanted fields. A path that nobody knows is passed on, and the service says so with everything else that is
 /// at fault; only what this release does not have is refused here.
-fn fields_set(route: &Route, plans: &Plans, release: Release, paths: &[String], faults: &mut Vec<Fault>) -> Wanted {
+fn fields_set(
+    route: &Route,
+    plans: &Plans,
+    release: Release,
+    paths: &[String],
+    violations: &mut Vec<FieldViolation>,
+) -> Wanted {
     if paths.iter().any(|path| path == "*") {
         return Wanted { selection: Selection::All, paths: Vec::new() };
     }
@@ -90,7 +96,7 @@ fn fields_set(route: &Route, plans: &Plans, release: Release, paths: &[String], 
         } else if validate_path(&route.item, path).is_ok() {
             let known = response::known(plans, route.answer.item);
             let what = format!("unknown field `{}` in release {release}; known: {known}", shown(path));
-            faults.push(Fault::new(ErrorReason::UnknownField, FIELDS_SET, what));
+            violations.push(FieldViolation::new(ErrorReason::UnknownField, FIELDS_SET, what));
         } else {
             names.push(path.clone());
         }
@@ -104,46 +110,48 @@ fn members(
     tolerance: Tolerance,
     query: Option<&str>,
     body: &[u8],
-) -> Result<Vec<(String, Node)>, Refusal> {
+) -> Result<Vec<(String, JsonValue)>, ApiError> {
     let mut members = query::parse(query.unwrap_or_default())?;
     credentials_outside(route, &members)?;
     members.extend(body_members(body, tolerance)?);
     let mut seen = std::collections::HashSet::new();
     let twice = members.iter().find(|(key, _)| !seen.insert(key.as_str()));
     match twice {
-        Some((key, _)) => Err(Fault::invalid(json::join("", key), "stands twice").into()),
+        Some((key, _)) => Err(FieldViolation::invalid(json::join("", key), "stands twice").into()),
         None => Ok(members),
     }
 }
 
 /// Refuses parameters of a log-in in the query: proxies and servers log queries. A session token there is not read by a log-in.
-fn credentials_outside(route: &Route, parameters: &[(String, Node)]) -> Result<(), Refusal> {
+fn credentials_outside(route: &Route, parameters: &[(String, JsonValue)]) -> Result<(), ApiError> {
     if route.needs_session || route.verb != Method::POST {
         return Ok(());
     }
     let outside = parameters.iter().filter(|(key, _)| key != TOKEN);
-    let faults: Vec<_> = outside
-        .map(|(key, _)| Fault::invalid(json::join("", key), "must be in the body: queries are logged on the way"))
+    let violations: Vec<_> = outside
+        .map(|(key, _)| {
+            FieldViolation::invalid(json::join("", key), "must be in the body: queries are logged on the way")
+        })
         .collect();
-    if faults.is_empty() { Ok(()) } else { Err(Refusal::of_faults(faults)) }
+    if violations.is_empty() { Ok(()) } else { Err(ApiError::from_violations(violations)) }
 }
 
 /// The members of the one object in the body. Without a body there are none.
-fn body_members(body: &[u8], tolerance: Tolerance) -> Result<Vec<(String, Node)>, Refusal> {
-    let bad = |message: &str| Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message);
+fn body_members(body: &[u8], tolerance: Tolerance) -> Result<Vec<(String, JsonValue)>, ApiError> {
+    let bad = |message: &str| ApiError::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message);
     let text = std::str::from_utf8(body).map_err(|_| bad("the body is not UTF-8"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
     match json::parse(text, "")? {
-        Node::Object(members) => Ok(members),
-        Node::List(items) if items.is_empty() && tolerance.array_is_object => Ok(Vec::new()),
+        JsonValue::Object(members) => Ok(members),
+        JsonValue::List(items) if items.is_empty() && tolerance.array_is_object => Ok(Vec::new()),
         _ => Err(bad("the body must be one JSON object")),
     }
 }
 
-fn take(members: &mut Vec<(String, Node)>, key: &str) -> Option<Node> {
+fn take(members: &mut Vec<(String, JsonValue)>, key: &str) -> Option<JsonValue> {
     let position = members.iter().position(|(name, _)| name == key)?;
     Some(members.remove(position).1)
 }

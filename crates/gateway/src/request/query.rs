@@ -3,41 +3,44 @@
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
-use crate::error::{Fault, Refusal};
-use crate::json::{self, Node};
+use crate::error::{ApiError, FieldViolation};
+use crate::json::{self, JsonValue};
 use access_tokens_proto::v1::ErrorReason;
 
 /// Most parameters. No method has nearly as many.
 const MAX_PARAMETERS: usize = 256;
 
 /// The parameters of a query, in their order.
-pub(super) fn parse(query: &str) -> Result<Vec<(String, Node)>, Refusal> {
+pub(super) fn parse(query: &str) -> Result<Vec<(String, JsonValue)>, ApiError> {
     let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).collect();
     if pairs.len() > MAX_PARAMETERS {
         let message = format!("the query has more than {MAX_PARAMETERS} parameters");
-        return Err(Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message));
+        return Err(ApiError::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message));
     }
     let parameters = pairs.into_iter().map(|pair| {
         // The first `=` ends the name; those behind it belong to the value, encoded or not.
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(name).ok_or_else(|| Fault::invalid("", "the query holds a name that is not UTF-8"))?;
-        let value = decode(value).ok_or_else(|| Fault::invalid(json::join("", &name), "is not UTF-8"))?;
-        Ok((name, Node::Query(value)))
+        let name =
+            decode(name).ok_or_else(|| FieldViolation::invalid("", "the query holds a name that is not UTF-8"))?;
+        let value = decode(value).ok_or_else(|| FieldViolation::invalid(json::join("", &name), "is not UTF-8"))?;
+        Ok((name, JsonValue::QueryText(value)))
     });
-    parameters.collect::<Result<_, Fault>>().map_err(Refusal::from)
+    parameters.collect::<Result<_, FieldViolation>>().map_err(ApiError::from)
 }
 
 /// The members that a parameter stands for where an object belongs: `field=value`, or a JSON object.
-pub(super) fn members(value: &str, path: &str) -> Result<Vec<(String, Node)>, Fault> {
+pub(super) fn members(value: &str, path: &str) -> Result<Vec<(String, JsonValue)>, FieldViolation> {
     if value.trim_start().starts_with('{') {
         match json::parse(value, path)? {
-            Node::Object(members) => return Ok(members),
-            _ => return Err(Fault::invalid(path, "must be an object")),
+            JsonValue::Object(members) => return Ok(members),
+            _ => return Err(FieldViolation::invalid(path, "must be an object")),
         }
     }
     match value.split_once('=') {
-        Some((field, value)) if !field.is_empty() => Ok(vec![(field.to_owned(), Node::Query(value.to_owned()))]),
-        _ => Err(Fault::invalid(path, "must be given as field=value or as a JSON object")),
+        Some((field, value)) if !field.is_empty() => {
+            Ok(vec![(field.to_owned(), JsonValue::QueryText(value.to_owned()))])
+        }
+        _ => Err(FieldViolation::invalid(path, "must be given as field=value or as a JSON object")),
     }
 }
 
@@ -52,7 +55,7 @@ mod tests {
 
     fn texts(query: &str) -> Vec<(String, String)> {
         let parameters = parse(query).expect("valid");
-        let text = |node| if let Node::Query(text) = node { text } else { panic!("a text") };
+        let text = |node| if let JsonValue::QueryText(text) = node { text } else { panic!("a text") };
         parameters.into_iter().map(|(name, node)| (name, text(node))).collect()
     }
 
@@ -75,7 +78,7 @@ mod tests {
             let members = members(value, "owner").expect("an object");
             assert_eq!(members.len(), 1);
             assert_eq!(members[0].0, "name");
-            assert!(matches!(&members[0].1, Node::Query(text) | Node::Text(text) if text == "a=b"));
+            assert!(matches!(&members[0].1, JsonValue::QueryText(text) | JsonValue::Text(text) if text == "a=b"));
         }
         for bad in ["", "ACR001018", "=x", "[1]", r#"{"name""#] {
             assert_eq!(members(bad, "owner").err().expect("refused").field, "owner", "{bad}");

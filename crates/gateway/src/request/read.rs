@@ -12,8 +12,8 @@ use access_tokens_proto::v1::ErrorReason;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor, Value};
 
 use super::{query, scalar};
-use crate::error::{Fault, shown};
-use crate::json::{Node, join};
+use crate::error::{FieldViolation, shown};
+use crate::json::{JsonValue, join};
 
 /// The field that says what an update writes.
 pub(crate) const UPDATE_MASK: &str = "update_mask";
@@ -21,41 +21,41 @@ pub(crate) const UPDATE_MASK: &str = "update_mask";
 pub(crate) const FIELDS_SET: &str = "fields_set";
 
 /// Where the value of a key goes.
-pub(crate) enum Place {
+pub(crate) enum KeyTarget {
     /// Into a field of the message.
-    Own(FieldDescriptor),
+    Field(FieldDescriptor),
     /// Into the second field, of the message that is the first.
-    Spread(FieldDescriptor, FieldDescriptor),
+    Inlined(FieldDescriptor, FieldDescriptor),
 }
 
-impl Place {
+impl KeyTarget {
     /// The field of the message itself.
     fn outer(&self) -> &FieldDescriptor {
         match self {
-            Self::Own(field) | Self::Spread(field, _) => field,
+            Self::Field(field) | Self::Inlined(field, _) => field,
         }
     }
 
     /// The field that the value is for.
     pub(crate) fn field(&self) -> &FieldDescriptor {
         match self {
-            Self::Own(field) | Self::Spread(_, field) => field,
+            Self::Field(field) | Self::Inlined(_, field) => field,
         }
     }
 }
 
 /// The keys of a message, in the order of the contract, and where their values go.
-pub(crate) fn keys(message: &MessageDescriptor) -> Vec<Place> {
+pub(crate) fn keys(message: &MessageDescriptor) -> Vec<KeyTarget> {
     let fields = message.fields().filter(|field| field.name() != UPDATE_MASK);
-    let places = fields.flat_map(|field| match spread(&field) {
-        Some(inner) => inner.fields().map(|inner| Place::Spread(field.clone(), inner)).collect(),
-        None => vec![Place::Own(field)],
+    let targets = fields.flat_map(|field| match inlined_message(&field) {
+        Some(inner) => inner.fields().map(|inner| KeyTarget::Inlined(field.clone(), inner)).collect(),
+        None => vec![KeyTarget::Field(field)],
     });
-    places.collect()
+    targets.collect()
 }
 
 /// The message whose keys are given in place of the field.
-fn spread(field: &FieldDescriptor) -> Option<MessageDescriptor> {
+fn inlined_message(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     let Kind::Message(inner) = field.kind() else { return None };
     let own = inner.parent_message().is_some_and(|parent| parent == *field.parent_message());
     (own && field.containing_oneof().is_some()).then_some(inner)
@@ -74,7 +74,7 @@ pub(crate) fn is_object(field: &FieldDescriptor) -> bool {
 /// The alternatives of a oneof as a client may give them: of what is spread, the first field with the others.
 fn alternatives(oneof: &OneofDescriptor) -> String {
     let names = oneof.fields().map(|field| {
-        let inner: Vec<_> = spread(&field).iter().flat_map(MessageDescriptor::fields).collect();
+        let inner: Vec<_> = inlined_message(&field).iter().flat_map(MessageDescriptor::fields).collect();
         match inner.as_slice() {
             [first, others @ ..] if !others.is_empty() => {
                 let others: Vec<_> = others.iter().map(FieldDescriptor::name).collect();
@@ -99,12 +99,16 @@ pub(super) struct Tolerance {
 pub(super) struct Reader {
     pub(super) zone: TimeZone,
     pub(super) tolerance: Tolerance,
-    pub(super) faults: Vec<Fault>,
+    pub(super) violations: Vec<FieldViolation>,
 }
 
 impl Reader {
     /// The message of a request. `fields_set` is not for it and has been taken out.
-    pub(super) fn request(&mut self, descriptor: &MessageDescriptor, members: &[(String, Node)]) -> DynamicMessage {
+    pub(super) fn request(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        members: &[(String, JsonValue)],
+    ) -> DynamicMessage {
         let mut message = self.message(descriptor, members, "");
         if let Some(mask) = descriptor.get_field_by_name(UPDATE_MASK) {
             // What names the access token is an object; all else is written.
@@ -115,23 +119,28 @@ impl Reader {
         message
     }
 
-    fn message(&mut self, descriptor: &MessageDescriptor, members: &[(String, Node)], path: &str) -> DynamicMessage {
+    fn message(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        members: &[(String, JsonValue)],
+        path: &str,
+    ) -> DynamicMessage {
         let mut message = DynamicMessage::new(descriptor.clone());
-        let places = keys(descriptor);
+        let targets = keys(descriptor);
         let mut given = Vec::new();
         for (key, node) in members {
-            let Some(place) = places.iter().find(|place| place.field().name() == key) else {
-                self.unknown(&places, key, path);
+            let Some(target) = targets.iter().find(|target| target.field().name() == key) else {
+                self.unknown(&targets, key, path);
                 continue;
             };
-            if matches!(node, Node::Null) || (is_empty(node) && self.is_absent(place, &places, members)) {
+            if matches!(node, JsonValue::Null) || (is_empty(node) && self.is_absent(target, &targets, members)) {
                 continue;
             }
-            given.push(place);
-            let Some(value) = self.value(place.field(), node, &join(path, key)) else { continue };
-            match place {
-                Place::Own(field) => message.set_field(field, value),
-                Place::Spread(outer, inner) => {
+            given.push(target);
+            let Some(value) = self.value(target.field(), node, &join(path, key)) else { continue };
+            match target {
+                KeyTarget::Field(field) => message.set_field(field, value),
+                KeyTarget::Inlined(outer, inner) => {
                     if let Value::Message(outer) = message.get_field_mut(outer) {
                         outer.set_field(inner, value);
                     }
@@ -148,48 +157,48 @@ impl Reader {
     ///
     /// What is spread belongs together: an empty pass code beside an identifier is a wrong pass code. Without it the identifier alone
     /// would name the access token, and a check would become a lookup.
-    fn is_absent(&self, place: &Place, places: &[Place], members: &[(String, Node)]) -> bool {
-        let together = |other: &&Place| match (place, *other) {
-            (Place::Spread(outer, _), Place::Spread(other, _)) => outer == other,
+    fn is_absent(&self, target: &KeyTarget, targets: &[KeyTarget], members: &[(String, JsonValue)]) -> bool {
+        let together = |other: &&KeyTarget| match (target, *other) {
+            (KeyTarget::Inlined(outer, _), KeyTarget::Inlined(other, _)) => outer == other,
             _ => false,
         };
-        let has_value = |other: &Place| {
+        let has_value = |other: &KeyTarget| {
             let mut given = members.iter().filter(|(key, _)| key == other.field().name());
-            given.any(|(_, node)| !matches!(node, Node::Null) && !is_empty(node))
+            given.any(|(_, node)| !matches!(node, JsonValue::Null) && !is_empty(node))
         };
-        self.tolerance.empty_is_absent && !places.iter().filter(together).any(has_value)
+        self.tolerance.empty_is_absent && !targets.iter().filter(together).any(has_value)
     }
 
     /// Exactly one alternative, and all that belongs to it. At the top, where a oneof has no name, none is the service's
     /// matter.
-    fn choice(&mut self, oneof: &OneofDescriptor, given: &[&Place], path: &str) {
+    fn choice(&mut self, oneof: &OneofDescriptor, given: &[&KeyTarget], path: &str) {
         let given: Vec<_> =
-            given.iter().filter(|place| place.outer().containing_oneof().as_ref() == Some(oneof)).collect();
+            given.iter().filter(|target| target.outer().containing_oneof().as_ref() == Some(oneof)).collect();
         // Where none need be given, the alternatives name nothing: they only exclude each other.
         let optional = oneof.fields().any(|field| is_optional(&field));
         let reason = if optional { ErrorReason::InvalidFieldValue } else { ErrorReason::InvalidIdentifier };
         let several = given.windows(2).any(|pair| pair[0].outer() != pair[1].outer());
         if several && path.is_empty() {
-            let names: Vec<_> = given.iter().map(|place| place.field().name()).collect();
+            let names: Vec<_> = given.iter().map(|target| target.field().name()).collect();
             let what = format!("only one of {} may be given", names.join(", "));
-            self.faults.extend(names.iter().map(|name| Fault::new(reason, *name, what.clone())));
+            self.violations.extend(names.iter().map(|name| FieldViolation::new(reason, *name, what.clone())));
         } else if several || (given.is_empty() && !path.is_empty() && !optional) {
             let found = if several { "has several" } else { "has none" };
             let what = format!("must have exactly one of: {}; {found}", alternatives(oneof));
-            self.faults.push(Fault::new(reason, path, what));
-        } else if let Some(Place::Spread(outer, _)) = given.first()
-            && let Some(first) = spread(outer).and_then(|inner| inner.fields().next())
-            && !given.iter().any(|place| *place.field() == first)
+            self.violations.push(FieldViolation::new(reason, path, what));
+        } else if let Some(KeyTarget::Inlined(outer, _)) = given.first()
+            && let Some(first) = inlined_message(outer).and_then(|inner| inner.fields().next())
+            && !given.iter().any(|target| *target.field() == first)
         {
             // The first field of what is spread is what it is about.
             let what = format!("is required with {}", given[0].field().name());
-            self.faults.push(Fault::new(reason, join(path, first.name()), what));
+            self.violations.push(FieldViolation::new(reason, join(path, first.name()), what));
         }
     }
 
-    fn value(&mut self, field: &FieldDescriptor, node: &Node, path: &str) -> Option<Value> {
+    fn value(&mut self, field: &FieldDescriptor, node: &JsonValue, path: &str) -> Option<Value> {
         if field.is_list() {
-            let Node::List(items) = node else { return self.fault(path, "must be an array") };
+            let JsonValue::List(items) = node else { return self.fault(path, "must be an array") };
             let items = items.iter().enumerate();
             let values = items.filter_map(|(index, item)| self.single(field, item, &format!("{path}[{index}]")));
             return Some(Value::List(values.collect()));
@@ -197,20 +206,22 @@ impl Reader {
         self.single(field, node, path)
     }
 
-    fn single(&mut self, field: &FieldDescriptor, node: &Node, path: &str) -> Option<Value> {
+    fn single(&mut self, field: &FieldDescriptor, node: &JsonValue, path: &str) -> Option<Value> {
         let kind = field.kind();
         match (&kind, node) {
-            (Kind::Message(inner), Node::Object(members)) if is_object(field) => {
+            (Kind::Message(inner), JsonValue::Object(members)) if is_object(field) => {
                 Some(Value::Message(self.message(inner, members, path)))
             }
-            (Kind::Message(inner), Node::Query(text)) if is_object(field) => match query::members(text, path) {
-                Ok(members) => Some(Value::Message(self.message(inner, &members, path))),
-                Err(fault) => {
-                    self.faults.push(fault);
-                    None
+            (Kind::Message(inner), JsonValue::QueryText(text)) if is_object(field) => {
+                match query::members(text, path) {
+                    Ok(members) => Some(Value::Message(self.message(inner, &members, path))),
+                    Err(fault) => {
+                        self.violations.push(fault);
+                        None
+                    }
                 }
-            },
-            (Kind::Message(inner), Node::List(items))
+            }
+            (Kind::Message(inner), JsonValue::List(items))
                 if is_object(field) && items.is_empty() && self.tolerance.array_is_object =>
             {
                 Some(Value::Message(self.message(inner, &[], path)))
@@ -220,21 +231,21 @@ impl Reader {
         }
     }
 
-    fn unknown(&mut self, places: &[Place], key: &str, path: &str) {
+    fn unknown(&mut self, targets: &[KeyTarget], key: &str, path: &str) {
         let top = if path.is_empty() { Some("token") } else { None };
-        let known: Vec<_> = places.iter().map(|place| place.field().name()).chain(top).collect();
+        let known: Vec<_> = targets.iter().map(|target| target.field().name()).chain(top).collect();
         let what = format!("unknown field `{}`; known: {}", shown(key), known.join(", "));
-        self.faults.push(Fault::new(ErrorReason::UnknownField, join(path, key), what));
+        self.violations.push(FieldViolation::new(ErrorReason::UnknownField, join(path, key), what));
     }
 
     fn fault<T>(&mut self, path: &str, what: impl Into<String>) -> Option<T> {
-        self.faults.push(Fault::invalid(path, what));
+        self.violations.push(FieldViolation::invalid(path, what));
         None
     }
 }
 
-fn is_empty(node: &Node) -> bool {
-    matches!(node, Node::Text(text) | Node::Query(text) if text.is_empty())
+fn is_empty(node: &JsonValue) -> bool {
+    matches!(node, JsonValue::Text(text) | JsonValue::QueryText(text) if text.is_empty())
 }
 
 /// Sets a field mask, unless it would be empty.

@@ -4,11 +4,11 @@ use access_tokens_domain::time::{self, DateError, TimeZone};
 use access_tokens_proto::v1::ErrorReason;
 use prost_reflect::{DynamicMessage, EnumDescriptor, Kind, Value};
 
-use crate::error::Fault;
-use crate::json::Node;
+use crate::error::FieldViolation;
+use crate::json::JsonValue;
 
 /// A value of this kind, or what it must be.
-pub(super) fn read(kind: &Kind, node: &Node, zone: TimeZone) -> Result<Value, String> {
+pub(super) fn read(kind: &Kind, node: &JsonValue, zone: TimeZone) -> Result<Value, String> {
     match kind {
         Kind::String => text(node).map(Value::String),
         Kind::Int32 => integer(node, "must be an integer of 32 bits").map(Value::I32),
@@ -23,28 +23,28 @@ pub(super) fn read(kind: &Kind, node: &Node, zone: TimeZone) -> Result<Value, St
 }
 
 /// The text of a session token that travels among the parameters.
-pub(super) fn token(node: Node) -> Result<Option<String>, Fault> {
+pub(super) fn token(node: JsonValue) -> Result<Option<String>, FieldViolation> {
     match node {
-        Node::Null => Ok(None),
+        JsonValue::Null => Ok(None),
         node => match text(&node) {
             Ok(token) => Ok(Some(token).filter(|token| !token.is_empty())),
-            Err(what) => Err(Fault::new(ErrorReason::InvalidFieldValue, "token", what)),
+            Err(what) => Err(FieldViolation::new(ErrorReason::InvalidFieldValue, "token", what)),
         },
     }
 }
 
 /// The texts of a list that is given as one text, or as an array of them.
-pub(super) fn comma_separated(node: &Node) -> Result<Vec<String>, String> {
+pub(super) fn comma_separated(node: &JsonValue) -> Result<Vec<String>, String> {
     let split = |text: &str| -> Vec<String> {
         text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
     };
     let wrong = || "must be a string of comma-separated names".to_owned();
     match node {
-        Node::Null => Ok(Vec::new()),
-        Node::Text(text) | Node::Query(text) => Ok(split(text)),
-        Node::List(items) => {
+        JsonValue::Null => Ok(Vec::new()),
+        JsonValue::Text(text) | JsonValue::QueryText(text) => Ok(split(text)),
+        JsonValue::List(items) => {
             let texts =
-                items.iter().map(|item| if let Node::Text(text) = item { Ok(split(text)) } else { Err(wrong()) });
+                items.iter().map(|item| if let JsonValue::Text(text) = item { Ok(split(text)) } else { Err(wrong()) });
             texts.collect::<Result<Vec<_>, _>>().map(|texts| texts.concat())
         }
         _ => Err(wrong()),
@@ -52,11 +52,11 @@ pub(super) fn comma_separated(node: &Node) -> Result<Vec<String>, String> {
 }
 
 /// A text; an integer counts as its digits.
-fn text(node: &Node) -> Result<String, String> {
+fn text(node: &JsonValue) -> Result<String, String> {
     match node {
-        Node::Text(text) | Node::Query(text) => Ok(text.clone()),
-        Node::Number(digits) if is_integer(digits) => Ok(digits.clone()),
-        Node::Number(_) => Err("must be a string: a number counts as one only if it is an integer".to_owned()),
+        JsonValue::Text(text) | JsonValue::QueryText(text) => Ok(text.clone()),
+        JsonValue::Number(digits) if is_integer(digits) => Ok(digits.clone()),
+        JsonValue::Number(_) => Err("must be a string: a number counts as one only if it is an integer".to_owned()),
         _ => Err("must be a string".to_owned()),
     }
 }
@@ -67,9 +67,9 @@ fn is_integer(text: &str) -> bool {
 }
 
 /// The characters of a number in JSON or in a text.
-fn number(node: &Node) -> Option<&str> {
+fn number(node: &JsonValue) -> Option<&str> {
     let text = match node {
-        Node::Number(text) | Node::Text(text) | Node::Query(text) => text,
+        JsonValue::Number(text) | JsonValue::Text(text) | JsonValue::QueryText(text) => text,
         _ => return None,
     };
     // Rust reads more forms than JSON has: "inf", "nan", "+1".
@@ -78,31 +78,31 @@ fn number(node: &Node) -> Option<&str> {
 }
 
 /// An integer, also as `3.0`.
-fn integer<T: TryFrom<i64>>(node: &Node, what: &str) -> Result<T, String> {
+fn integer<T: TryFrom<i64>>(node: &JsonValue, what: &str) -> Result<T, String> {
     let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
     let text = number(node).ok_or(what)?;
     let integer = text.parse::<i64>().ok().or_else(|| text.parse().ok().and_then(whole));
     integer.and_then(|integer| T::try_from(integer).ok()).ok_or_else(|| what.to_owned())
 }
 
-fn float(node: &Node) -> Result<f64, String> {
+fn float(node: &JsonValue) -> Result<f64, String> {
     let float = number(node).and_then(|text| text.parse().ok());
     float.filter(|float: &f64| float.is_finite()).ok_or_else(|| "must be a number".to_owned())
 }
 
-fn bool(node: &Node) -> Result<bool, String> {
+fn bool(node: &JsonValue) -> Result<bool, String> {
     match node {
-        Node::Bool(value) => Ok(*value),
-        Node::Text(text) | Node::Query(text) if text == "true" => Ok(true),
-        Node::Text(text) | Node::Query(text) if text == "false" => Ok(false),
+        JsonValue::Bool(value) => Ok(*value),
+        JsonValue::Text(text) | JsonValue::QueryText(text) if text == "true" => Ok(true),
+        JsonValue::Text(text) | JsonValue::QueryText(text) if text == "false" => Ok(false),
         _ => Err("must be true or false".to_owned()),
     }
 }
 
-fn choice(values: &EnumDescriptor, node: &Node) -> Result<i32, String> {
+fn choice(values: &EnumDescriptor, node: &JsonValue) -> Result<i32, String> {
     let named = values.values().filter(|value| value.number() != 0).collect::<Vec<_>>();
     let found = match node {
-        Node::Text(name) | Node::Query(name) => named.iter().find(|value| value.name() == name),
+        JsonValue::Text(name) | JsonValue::QueryText(name) => named.iter().find(|value| value.name() == name),
         _ => None,
     };
     found.map(|value| value.number()).ok_or_else(|| {
@@ -112,9 +112,9 @@ fn choice(values: &EnumDescriptor, node: &Node) -> Result<i32, String> {
 }
 
 /// A date. It is the only message that is written as a text.
-fn timestamp(kind: &Kind, node: &Node, zone: TimeZone) -> Result<Value, String> {
+fn timestamp(kind: &Kind, node: &JsonValue, zone: TimeZone) -> Result<Value, String> {
     let text = match node {
-        Node::Text(text) | Node::Query(text) => text,
+        JsonValue::Text(text) | JsonValue::QueryText(text) => text,
         _ => return Err(DateError::Form.to_string()),
     };
     let time = time::read(text, zone).map_err(|error| error.to_string())?;
@@ -129,8 +129,8 @@ fn timestamp(kind: &Kind, node: &Node, zone: TimeZone) -> Result<Value, String> 
 mod tests {
     use super::*;
 
-    fn number_node(text: &str) -> [Node; 3] {
-        [Node::Number(text.to_owned()), Node::Text(text.to_owned()), Node::Query(text.to_owned())]
+    fn number_node(text: &str) -> [JsonValue; 3] {
+        [JsonValue::Number(text.to_owned()), JsonValue::Text(text.to_owned()), JsonValue::QueryText(text.to_owned())]
     }
 
     #[test]
@@ -142,11 +142,11 @@ mod tests {
             }
         }
         for bad in ["", "x", "inf", "NaN", "1e999", " 1", "+1", "0x10", "1_000"] {
-            let node = Node::Text(bad.to_owned());
+            let node = JsonValue::Text(bad.to_owned());
             assert!(read(&Kind::Double, &node, TimeZone::UTC).is_err(), "{bad}");
             assert!(read(&Kind::Int64, &node, TimeZone::UTC).is_err(), "{bad}");
         }
-        let large = Node::Number("2147483648".to_owned());
+        let large = JsonValue::Number("2147483648".to_owned());
         assert!(
             read(&Kind::Int32, &large, TimeZone::UTC).is_err() && read(&Kind::Int64, &large, TimeZone::UTC).is_ok()
         );
@@ -155,11 +155,14 @@ mod tests {
     #[test]
     fn an_integer_is_a_text_by_its_digits() {
         let digits = "123456789012345678901234567890";
-        let node = Node::Number(digits.to_owned());
+        let node = JsonValue::Number(digits.to_owned());
         assert_eq!(read(&Kind::String, &node, TimeZone::UTC), Ok(Value::String(digits.to_owned())));
-        for bad in
-            [Node::Number("1.0".to_owned()), Node::Number("1e3".to_owned()), Node::Bool(true), Node::List(vec![])]
-        {
+        for bad in [
+            JsonValue::Number("1.0".to_owned()),
+            JsonValue::Number("1e3".to_owned()),
+            JsonValue::Bool(true),
+            JsonValue::List(vec![]),
+        ] {
             assert!(read(&Kind::String, &bad, TimeZone::UTC).is_err());
         }
     }
@@ -167,12 +170,15 @@ mod tests {
     #[test]
     fn a_list_of_names_is_a_text_or_an_array() {
         let names = |node| comma_separated(&node).expect("names");
-        assert_eq!(names(Node::Text(" id , number,, ".to_owned())), ["id", "number"]);
+        assert_eq!(names(JsonValue::Text(" id , number,, ".to_owned())), ["id", "number"]);
         assert_eq!(
-            names(Node::List(vec![Node::Text("id".to_owned()), Node::Text("a.b, c".to_owned())])),
+            names(JsonValue::List(vec![JsonValue::Text("id".to_owned()), JsonValue::Text("a.b, c".to_owned())])),
             ["id", "a.b", "c"]
         );
-        assert!(names(Node::Text(" ".to_owned())).is_empty() && names(Node::Null).is_empty());
-        assert!(comma_separated(&Node::Bool(true)).is_err() && comma_separated(&Node::List(vec![Node::Null])).is_err());
+        assert!(names(JsonValue::Text(" ".to_owned())).is_empty() && names(JsonValue::Null).is_empty());
+        assert!(
+            comma_separated(&JsonValue::Bool(true)).is_err()
+                && comma_separated(&JsonValue::List(vec![JsonValue::Null])).is_err()
+        );
     }
 }

@@ -35,7 +35,7 @@ fn mounted(path: &str, release: Release) -> Method {
 }
 
 impl Method {
-    fn read(&self, query: &str, body: &str) -> Result<Request, Refusal> {
+    fn read(&self, query: &str, body: &str) -> Result<Request, ApiError> {
         super::read(&self.route, &self.plans, &self.config, Some(query), body.as_bytes())
     }
 
@@ -48,14 +48,14 @@ impl Method {
     }
 
     fn message<M: Message + Default>(&self, query: &str, body: &str) -> M {
-        let request = self.read(query, body).unwrap_or_else(|refusal| panic!("{query} {body}: {refusal:?}"));
+        let request = self.read(query, body).unwrap_or_else(|error| panic!("{query} {body}: {error:?}"));
         M::decode(request.message).expect("a message")
     }
 
     /// Reason and description of a refusal.
     fn refused(&self, query: &str, body: &str) -> (String, String) {
-        let Err(refusal) = self.read(query, body) else { panic!("{query} {body} was read") };
-        let response = refusal.into_response(Mount::Canonical);
+        let Err(error) = self.read(query, body) else { panic!("{query} {body} was read") };
+        let response = error.into_response(Mount::Canonical);
         let reason = response.headers()[crate::error::ERROR_REASON].to_str().expect("text").to_owned();
         let body = http_body_util::BodyExt::collect(response.into_body());
         let body = tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(body);

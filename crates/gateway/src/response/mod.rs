@@ -27,7 +27,7 @@ const OK: &[u8] = br#""status":{"code":"OK","description":"","message":""}}"#;
 /// Nothing of it is particular to a method: an answer of one repeated field is a list, one without fields is no data, and
 /// every other is the data itself.
 #[derive(Debug)]
-pub(crate) struct AnswerPlan {
+pub(crate) struct ResponsePlan {
     shape: Shape,
     /// The message that `fields_set` is about.
     pub(crate) item: PlanId,
@@ -53,7 +53,7 @@ pub(crate) struct Envelope {
     pub(crate) next_page: Option<String>,
 }
 
-impl AnswerPlan {
+impl ResponsePlan {
     /// The plan of an answer; those of its messages go into `plans`.
     pub(crate) fn new(answer: &MessageDescriptor, plans: &mut Plans, release: Release) -> Self {
         let own = plans.add(answer, release);

@@ -51,7 +51,7 @@ fn message<M: Message + Name + Default>(data: &Value) -> M {
 fn envelope<M: Message + Name>(message: &M, release: Release, zone: TimeZone, paths: &[&str]) -> Envelope {
     let descriptor = descriptor_pool().get_message_by_name(&M::full_name()).expect("in the contract");
     let mut plans = Plans::default();
-    let plan = AnswerPlan::new(&descriptor, &mut plans, release);
+    let plan = ResponsePlan::new(&descriptor, &mut plans, release);
     let paths: Vec<_> = paths.iter().map(|path| find(&plans, plan.item, path).expect("known")).collect();
     let wire = message.encode_to_vec();
     plan.envelope(&plans, zone, &wire, &select(&paths)).expect("well-formed")
@@ -271,7 +271,7 @@ fn dates_are_written_in_the_zone() {
 fn fields_of_a_later_contract_are_skipped_and_broken_bytes_refused() {
     let descriptor = descriptor_pool().get_message_by_name("accesstoken.v1.AccessToken").expect("the token");
     let mut plans = Plans::default();
-    let plan = AnswerPlan::new(&descriptor, &mut plans, LAST);
+    let plan = ResponsePlan::new(&descriptor, &mut plans, LAST);
     let write = |wire: &[u8]| plan.envelope(&plans, TimeZone::UTC, wire, &Selection::All).map(|envelope| envelope.json);
     let mut later = AccessToken { id: "1".to_owned(), ..Default::default() }.encode_to_vec();
     let plain = write(&later).expect("well-formed");
@@ -329,7 +329,7 @@ proptest::proptest! {
     fn any_bytes_are_written_or_refused(wire: Vec<u8>) {
         let descriptor = descriptor_pool().get_message_by_name("accesstoken.v1.ListAccessTokensResponse").expect("the list");
         let mut plans = Plans::default();
-        let plan = AnswerPlan::new(&descriptor, &mut plans, LAST);
+        let plan = ResponsePlan::new(&descriptor, &mut plans, LAST);
         if let Ok(envelope) = plan.envelope(&plans, TimeZone::UTC, &wire, &Selection::All) {
             proptest::prop_assert!(serde_json::from_slice::<Value>(&envelope.json).is_ok());
         }

@@ -9,10 +9,10 @@ use access_tokens_proto::v1;
 
 use super::fields::selection;
 use super::mask::UpdateMask;
-use super::request::{Read, checked};
+use super::request::{Parsed, checked};
 use super::{identifier, time};
 
-pub(crate) fn create(request: v1::CreateAccessTokenRequest) -> Read<CreateToken> {
+pub(crate) fn create(request: v1::CreateAccessTokenRequest) -> Parsed<CreateToken> {
     let mut violations = Violations::default();
     let faults = &mut violations;
     let create = CreateToken {
@@ -48,7 +48,7 @@ pub(crate) fn create(request: v1::CreateAccessTokenRequest) -> Read<CreateToken>
     Ok((create, fields))
 }
 
-pub(crate) fn update(request: v1::UpdateAccessTokenRequest) -> Read<(AccessTokenIdentifier, UpdateToken)> {
+pub(crate) fn update(request: v1::UpdateAccessTokenRequest) -> Parsed<(AccessTokenIdentifier, UpdateToken)> {
     let mut violations = Violations::default();
     let faults = &mut violations;
     let identifier = identifier::access_token(request.access_token_identifier, faults);

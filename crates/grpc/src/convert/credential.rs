@@ -10,12 +10,12 @@ use access_tokens_proto::v1;
 
 use super::fields::{SHOWN_PATHS, selection};
 use super::identifier;
-use super::request::{Read, checked};
+use super::request::{Parsed, checked};
 
 const PASS_CODE: &str = "pass_code";
 const ONE_TIME_PASSWORD: &str = "one_time_password";
 
-pub(crate) fn check_pass_code(request: v1::CheckPassCodeRequest) -> Read<Presented> {
+pub(crate) fn check_pass_code(request: v1::CheckPassCodeRequest) -> Parsed<Presented> {
     let mut violations = Violations::default();
     let proof = request.pass_code.map(|code| Proof::PassCode(Secret::new(code)));
     let presented = presented(request.access_token_identifier, proof, &[PASS_CODE], &mut violations);
@@ -23,7 +23,7 @@ pub(crate) fn check_pass_code(request: v1::CheckPassCodeRequest) -> Read<Present
     Ok((checked(presented, violations)?, fields))
 }
 
-pub(crate) fn verify_otp(request: v1::VerifyOtpRequest) -> Read<Presented> {
+pub(crate) fn verify_otp(request: v1::VerifyOtpRequest) -> Parsed<Presented> {
     let mut violations = Violations::default();
     let proof = request.one_time_password.map(|code| Proof::OneTimePassword(Secret::new(code)));
     let presented = presented(request.access_token_identifier, proof, &[ONE_TIME_PASSWORD], &mut violations);
@@ -31,7 +31,7 @@ pub(crate) fn verify_otp(request: v1::VerifyOtpRequest) -> Read<Presented> {
     Ok((checked(presented, violations)?, fields))
 }
 
-pub(crate) fn change_pass_code(request: v1::ChangePassCodeRequest) -> Read<ChangePassCode> {
+pub(crate) fn change_pass_code(request: v1::ChangePassCodeRequest) -> Parsed<ChangePassCode> {
     use v1::change_pass_code_request::Proof as Wire;
     let mut violations = Violations::default();
     let proof = request.proof.map(|proof| match proof {
@@ -54,7 +54,7 @@ pub(crate) fn forgot_pass_code(request: v1::ForgotPassCodeRequest) -> access_tok
     checked(identifier, violations)
 }
 
-pub(crate) fn unlock(request: v1::UnlockAccessTokenRequest) -> Read<(AccessTokenIdentifier, Vec<SecretKind>)> {
+pub(crate) fn unlock(request: v1::UnlockAccessTokenRequest) -> Parsed<(AccessTokenIdentifier, Vec<SecretKind>)> {
     let mut violations = Violations::default();
     let identifier = identifier::access_token(request.access_token_identifier, &mut violations);
     let kinds = secret_kinds(&request.secret_kinds, &mut violations);

@@ -16,37 +16,40 @@ use super::fields::selection;
 use super::identifier;
 
 /// A request with the wanted fields of its answer.
-pub(crate) type Read<T> = Result<(T, FieldSelection)>;
+pub(crate) type Parsed<T> = Result<(T, FieldTree)>;
 
-pub(crate) fn show(request: v1::ShowAccessTokenRequest) -> Read<AccessTokenIdentifier> {
+pub(crate) fn show(request: v1::ShowAccessTokenRequest) -> Parsed<AccessTokenIdentifier> {
     one::<v1::AccessToken>(request.access_token_identifier, request.fields_set)
 }
 
-pub(crate) fn set_as_effective(request: v1::SetAsEffectiveRequest) -> Read<AccessTokenIdentifier> {
+pub(crate) fn set_as_effective(request: v1::SetAsEffectiveRequest) -> Parsed<AccessTokenIdentifier> {
     one::<v1::AccessToken>(request.access_token_identifier, request.fields_set)
 }
 
-pub(crate) fn set_as_not_effective(request: v1::SetAsNotEffectiveRequest) -> Read<AccessTokenIdentifier> {
+pub(crate) fn set_as_not_effective(request: v1::SetAsNotEffectiveRequest) -> Parsed<AccessTokenIdentifier> {
     one::<v1::AccessToken>(request.access_token_identifier, request.fields_set)
 }
 
-pub(crate) fn generate_otp(request: v1::GenerateOtpRequest) -> Read<AccessTokenIdentifier> {
+pub(crate) fn generate_otp(request: v1::GenerateOtpRequest) -> Parsed<AccessTokenIdentifier> {
     one::<v1::GenerateOtpResponse>(request.access_token_identifier, request.fields_set)
 }
 
-pub(crate) fn explain(request: v1::ExplainAccessTokenRequest) -> Read<AccessTokenIdentifier> {
+pub(crate) fn explain(request: v1::ExplainAccessTokenRequest) -> Parsed<AccessTokenIdentifier> {
     one::<v1::ExplainAccessTokenResponse>(request.access_token_identifier, request.fields_set)
 }
 
 /// A request that names one token and nothing else; the answer is an `M`.
-fn one<M: Name>(identifier: Option<v1::AccessTokenIdentifier>, mask: Option<FieldMask>) -> Read<AccessTokenIdentifier> {
+fn one<M: Name>(
+    identifier: Option<v1::AccessTokenIdentifier>,
+    mask: Option<FieldMask>,
+) -> Parsed<AccessTokenIdentifier> {
     let mut violations = Violations::default();
     let identifier = identifier::access_token(identifier, &mut violations);
     let fields = selection::<M>(mask.as_ref(), &mut violations);
     Ok((checked(identifier, violations)?, fields))
 }
 
-pub(crate) fn list(request: v1::ListAccessTokensRequest) -> Read<ListTokens> {
+pub(crate) fn list(request: v1::ListAccessTokensRequest) -> Parsed<ListTokens> {
     let mut violations = Violations::default();
     let owner = identifier::owner(request.owner, &mut violations);
     let classification = identifier::classification(request.classification_identifier, &mut violations);
@@ -62,7 +65,7 @@ pub(crate) fn list(request: v1::ListAccessTokensRequest) -> Read<ListTokens> {
     Ok((list, fields))
 }
 
-pub(crate) fn not_associated(request: v1::GetNotAssociatedAccessTokensRequest) -> Read<NotAssociated> {
+pub(crate) fn not_associated(request: v1::GetNotAssociatedAccessTokensRequest) -> Parsed<NotAssociated> {
     let mut violations = Violations::default();
     if request.number.is_none() {
         violations.add(Reason::RequiredFieldMissing, "number", "is required");
@@ -88,7 +91,7 @@ fn state(number: Option<i32>, violations: &mut Violations) -> Option<LifeCycleSt
     }
 }
 
-pub(crate) fn verify(request: v1::VerifyAccessTokenRequest) -> Read<VerifyToken> {
+pub(crate) fn verify(request: v1::VerifyAccessTokenRequest) -> Parsed<VerifyToken> {
     let mut violations = Violations::default();
     let identifier = identifier::access_token(request.access_token_identifier, &mut violations);
     if request.verification_code.is_empty() {
@@ -103,14 +106,14 @@ pub(crate) fn verify(request: v1::VerifyAccessTokenRequest) -> Read<VerifyToken>
     Ok((verify, fields))
 }
 
-pub(crate) fn reset_pass_code(request: v1::ResetPassCodeRequest) -> Read<ResetIdentifier> {
+pub(crate) fn reset_pass_code(request: v1::ResetPassCodeRequest) -> Parsed<ResetIdentifier> {
     let mut violations = Violations::default();
     let identifier = identifier::reset_pass_code(request.access_token, &mut violations);
     let fields = selection::<v1::ResetPassCodeResponse>(request.fields_set.as_ref(), &mut violations);
     Ok((checked(identifier, violations)?, fields))
 }
 
-pub(crate) fn reset_verification_code(request: v1::ResetVerificationCodeRequest) -> Read<ResetIdentifier> {
+pub(crate) fn reset_verification_code(request: v1::ResetVerificationCodeRequest) -> Parsed<ResetIdentifier> {
     let mut violations = Violations::default();
     let identifier = identifier::reset_verification_code(request.access_token, &mut violations);
     let fields = selection::<v1::ResetVerificationCodeResponse>(request.fields_set.as_ref(), &mut violations);
@@ -145,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    fn fields<T>(read: Read<T>) -> Vec<String> {
+    fn fields<T>(read: Parsed<T>) -> Vec<String> {
         let violations: Vec<FieldViolation> = read.err().expect("refused").violations().to_vec();
         violations.into_iter().map(|v| v.field).collect()
     }

@@ -28,11 +28,11 @@ use tonic::Code;
 use tonic::body::Body;
 
 use super::admitted::Admitted;
-use super::auth::{self, Authenticate, Credential, Refused};
-use super::detach_on_drop::RunToCompletion;
-use super::message::{Messages, Missing};
+use super::auth::{self, Authenticate, Credential, Rejected};
+use super::detach_on_drop::DetachOnDrop;
+use super::message::{MessageReceiver, ReceiveError};
 use super::method::{self, Access, Method};
-use super::middleware::{Answers, Around, Next};
+use super::middleware::{Handler, Middleware, Next};
 use super::permits::{Permit, PermitPool, PoolLimits, Wait};
 use super::protocol::Violation;
 use super::trace::ApiKeyId;
@@ -60,14 +60,14 @@ const MESSAGE_TIME: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
-pub struct Admit {
+pub struct AdmissionControl {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     sessions: Arc<dyn Authenticate>,
-    database_present: watch::Receiver<bool>,
-    messages: Messages,
+    database_up: watch::Receiver<bool>,
+    messages: MessageReceiver,
     /// Checks of credentials, by address.
     checks: PermitPool,
     /// Methods without a session, by address.
@@ -80,25 +80,25 @@ struct Shared {
 }
 
 /// Why a call goes no further.
-enum Stop {
+enum Rejection {
     /// There is no permit.
-    Full,
+    NoPermit,
     /// It is answered with an error, in its place among the layers: it has a line in the log like others.
-    Refuse(Error),
+    Error(Error),
 }
 
-impl From<Error> for Stop {
+impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
-        Self::Refuse(error)
+        Self::Error(error)
     }
 }
 
-impl Admit {
+impl AdmissionControl {
     pub(super) fn new(
         sessions: Arc<dyn Authenticate>,
         metrics: Arc<Metrics>,
         limits: &Limits,
-        database_present: watch::Receiver<bool>,
+        database_up: watch::Receiver<bool>,
     ) -> Self {
         let bounds = |permits: usize, per_party: usize, waiting_bytes: usize| {
             let waiting = permits.saturating_mul(WAITING_PER_PERMIT);
@@ -110,8 +110,8 @@ impl Admit {
         let streams = (all / CALLS_PER_STREAM).max(1);
         let shared = Shared {
             sessions,
-            database_present,
-            messages: Messages::new(),
+            database_up,
+            messages: MessageReceiver::new(),
             checks: pool(anonymous, per_address, 0),
             anonymous: PermitPool::new(PoolLimits {
                 waiting_per_party: per_address.saturating_mul(LOGINS_WAITING_PER_PERMIT),
@@ -126,9 +126,9 @@ impl Admit {
     }
 }
 
-impl Around for Admit {
-    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
-        let came = request.extensions().get::<Arc<InFlightCall>>().map_or_else(Instant::now, |call| call.received_at());
+impl Middleware for AdmissionControl {
+    async fn handle<N: Handler>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+        let arrived_at = request.extensions().get::<Arc<Call>>().map_or_else(Instant::now, |call| call.came());
         if let Some(violation) = Violation::of(&request) {
             // Nothing reads the rest of it.
             *request.body_mut() = Body::empty();
@@ -137,21 +137,21 @@ impl Around for Admit {
         }
         // What is no method is refused further on, with a line in the log.
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
-        match self.shared.admit(method, &mut request, came).await {
+        match self.shared.admit(method, &mut request, arrived_at).await {
             Ok(Some(permit)) => {
-                request.extensions_mut().insert(Admitted::new(came, permit));
+                request.extensions_mut().insert(Admitted::new(arrived_at, permit));
             }
             Ok(None) => {}
-            Err(Stop::Full) => {
+            Err(Rejection::NoPermit) => {
                 if let Some(name) = method::counted(request.uri().path()) {
-                    self.shared.metrics.call(name, Code::ResourceExhausted, came.elapsed());
+                    self.shared.metrics.call(name, Code::ResourceExhausted, arrived_at.elapsed());
                 }
-                return full();
+                return overloaded_response();
             }
-            Err(Stop::Refuse(error)) => {
+            Err(Rejection::Error(error)) => {
                 // Nothing reads the rest of the message.
                 *request.body_mut() = Body::empty();
-                request.extensions_mut().insert(Refused(Arc::new(error)));
+                request.extensions_mut().insert(Rejected(Arc::new(error)));
             }
         }
         // Boxed from here on: calls that wait need little room.
@@ -161,14 +161,20 @@ impl Around for Admit {
 
 impl Shared {
     /// Returns the permit of a call once its message is there. Probes have none: they are answered at any load.
-    async fn admit(&self, method: &Method, request: &mut Request<Body>, came: Instant) -> Result<Option<Permit>, Stop> {
-        let asked = deadline::asked(request.headers());
-        let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
+    async fn admit(
+        &self,
+        method: &Method,
+        request: &mut Request<Body>,
+        arrived_at: Instant,
+    ) -> Result<Option<Permit>, Rejection> {
+        let requested_timeout = deadline::requested_timeout(request.headers());
+        let deadline = arrived_at
+            + requested_timeout.map_or(method.time_limit, |requested_timeout| requested_timeout.min(method.time_limit));
         let wait = |longest| Wait { longest, deadline: Some(deadline) };
-        let address = LimitKey::of_address(request.extensions().get::<ClientAddress>().copied());
-        if Protection::Admission.is_off() && !method.probe {
+        let address = Party::of_address(request.extensions().get::<ClientAddress>().copied());
+        if Guard::Admission.is_off() && !method.probe {
             let permit =
-                self.calls.acquire(LimitKey::of_address(None), 0, wait(PERMIT_WAIT)).await.ok_or(Stop::Full)?;
+                self.calls.acquire(Party::of_address(None), 0, wait(PERMIT_WAIT)).await.ok_or(Rejection::NoPermit)?;
             if method.access != Access::Open {
                 let caller = self.caller(request, address, deadline).await?;
                 auth::permit(method.access, &caller)?;
@@ -177,7 +183,7 @@ impl Shared {
             return Ok(Some(permit));
         }
         let (party, arrives_by) = if method.access == Access::Open {
-            (address, deadline.min(came + MESSAGE_TIME))
+            (address, deadline.min(arrived_at + MESSAGE_TIME))
         } else {
             let caller = self.caller(request, address, deadline).await?;
             auth::permit(method.access, &caller)?;
@@ -187,7 +193,7 @@ impl Shared {
         };
         let bytes = match method.client_streaming {
             true => 0,
-            false => self.complete(request, method, party, arrives_by).await?,
+            false => self.receive(request, method, party, arrives_by).await?,
         };
         let (pool, longest) = match method.access {
             Access::Open if method.probe => return Ok(None),
@@ -195,13 +201,18 @@ impl Shared {
             _ if method.client_streaming => (&self.streams, PERMIT_WAIT),
             _ => (&self.calls, PERMIT_WAIT),
         };
-        pool.acquire(party, bytes, wait(longest)).await.map(Some).ok_or(Stop::Full)
+        pool.acquire(party, bytes, wait(longest)).await.map(Some).ok_or(Rejection::NoPermit)
     }
 
     /// Returns who calls. The session, if there is one, goes into the extensions.
-    async fn caller(&self, request: &mut Request<Body>, address: LimitKey, deadline: Instant) -> Result<Caller, Stop> {
-        if !*self.database_present.borrow() {
-            return Err(run_to_completion::away().into());
+    async fn caller(
+        &self,
+        request: &mut Request<Body>,
+        address: Party,
+        deadline: Instant,
+    ) -> Result<Caller, Rejection> {
+        if !*self.database_up.borrow() {
+            return Err(run_to_completion::database_unavailable().into());
         }
         let credential = auth::take_credential(request)?;
         let api_key = match &credential {
@@ -209,8 +220,8 @@ impl Shared {
             _ => None,
         };
         let wait = Wait { longest: PERMIT_WAIT, deadline: Some(deadline) };
-        let permit = self.checks.acquire(address, 0, wait).await.ok_or(Stop::Full)?;
-        let mut check = RunToCompletion::new(Arc::clone(&self.sessions).check(credential), permit);
+        let permit = self.checks.acquire(address, 0, wait).await.ok_or(Rejection::NoPermit)?;
+        let mut check = DetachOnDrop::new(Arc::clone(&self.sessions).check(credential), permit);
         // Nearly always it is known already.
         let checked = match futures::poll!(&mut check) {
             Poll::Ready(checked) => checked,
@@ -231,40 +242,40 @@ impl Shared {
 
     async fn wait_for<T: Send + 'static>(
         &self,
-        mut check: RunToCompletion<T>,
+        mut check: DetachOnDrop<T>,
         deadline: Instant,
     ) -> access_tokens_domain::Result<T> {
-        let mut present = self.database_present.clone();
+        let mut database_up = self.database_up.clone();
         tokio::select! {
             biased;
-            checked = timeout_at(deadline, &mut check) => checked.unwrap_or_else(|_| Err(deadline::exceeded_error())),
-            () = run_to_completion::lost(&mut present) => {
+            checked = timeout_at(deadline, &mut check) => checked.unwrap_or_else(|_| Err(deadline::deadline_exceeded())),
+            () = run_to_completion::database_down(&mut database_up) => {
                 check.cut();
-                Err(run_to_completion::away())
+                Err(run_to_completion::database_unavailable())
             }
         }
     }
 
     /// Waits for the message and puts it in the place of the body. Returns how many bytes it has.
-    async fn complete(
+    async fn receive(
         &self,
         request: &mut Request<Body>,
         method: &Method,
         party: LimitKey,
         deadline: Instant,
-    ) -> Result<usize, Stop> {
+    ) -> Result<usize, Rejection> {
         let body = std::mem::take(request.body_mut());
-        match self.messages.complete(body, method.size_limit, party, deadline).await {
+        match self.messages.receive(body, method.size_limit, party, deadline).await {
             Ok((body, bytes)) => {
                 *request.body_mut() = body;
                 Ok(bytes)
             }
-            Err(Missing::Late) => {
+            Err(ReceiveError::TimedOut) => {
                 let text = "the request did not arrive in time; nothing was done";
                 Err(Error::new(Reason::DeadlineExceeded, text).into())
             }
-            Err(Missing::Displaced) => Err(overloaded().into()),
-            Err(Missing::Broken(status)) => {
+            Err(ReceiveError::Evicted) => Err(overloaded().into()),
+            Err(ReceiveError::Aborted(status)) => {
                 let broken = Error::new(Reason::InvalidFieldValue, "the request could not be read to its end");
                 Err(broken.caused_by(status).into())
             }
@@ -278,7 +289,7 @@ fn overloaded() -> Error {
 }
 
 /// Made once: there may be more of these than of all other answers.
-fn full() -> Response<Body> {
+fn overloaded_response() -> Response<Body> {
     static HEAD: LazyLock<HeaderMap> =
         LazyLock::new(|| status::from_error(&overloaded()).into_http::<Body>().into_parts().0.headers);
     let mut response = Response::new(Body::empty());

@@ -13,14 +13,14 @@ pub(crate) struct Admitted(Arc<AdmittedCall>);
 
 #[derive(Debug)]
 struct AdmittedCall {
-    came: Instant,
+    arrived_at: Instant,
     state: CallState,
     _permit: Permit,
 }
 
 impl Admitted {
-    pub(super) fn new(came: Instant, permit: Permit) -> Self {
-        Self(Arc::new(AdmittedCall { came, state: CallState::default(), _permit: permit }))
+    pub(super) fn new(arrived_at: Instant, permit: Permit) -> Self {
+        Self(Arc::new(AdmittedCall { arrived_at, state: CallState::default(), _permit: permit }))
     }
 
     /// Returns the call of a request. `None` in tests that call a service without its layers.
@@ -29,8 +29,8 @@ impl Admitted {
     }
 
     /// When the call came.
-    pub(super) fn came(&self) -> Instant {
-        self.0.came
+    pub(super) fn arrived_at(&self) -> Instant {
+        self.0.arrived_at
     }
 
     /// What the transport and the store tell each other about the call.

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, Request, Response};
 use tonic::body::Body;
 
 use super::method::{self, Access};
-use super::middleware::{Answers, Around, Next};
+use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
 /// The metadata that carries an API key.
@@ -49,14 +49,14 @@ pub struct Auth;
 
 /// The error that admission has decided on for a call.
 #[derive(Debug, Clone)]
-pub(super) struct Refused(pub(super) Arc<Error>);
+pub(super) struct Rejected(pub(super) Arc<Error>);
 
-impl Around for Auth {
-    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+impl Middleware for Auth {
+    async fn handle<N: Handler>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let Some(method) = method::find(request.uri().path()) else {
             return status::from_error(&Error::new(Reason::MethodNotFound, "there is no such method")).into_http();
         };
-        if let Some(Refused(error)) = request.extensions_mut().remove::<Refused>() {
+        if let Some(Rejected(error)) = request.extensions_mut().remove::<Rejected>() {
             return status::from_error(&error).into_http();
         }
         if method.access != Access::Open && request.extensions().get::<Caller>().is_none() {
@@ -71,7 +71,7 @@ pub(super) fn permit(access: Access, caller: &Caller) -> Result<()> {
     match access {
         Access::Permission(permission) => caller.require(permission),
         Access::Session | Access::Open => Ok(()),
-        Access::Nobody => Err(Error::new(Reason::PermissionDenied, "nobody may call this method")),
+        Access::Denied => Err(Error::new(Reason::PermissionDenied, "nobody may call this method")),
     }
 }
 
@@ -84,8 +84,8 @@ pub(super) fn take_credential(request: &mut Request<Body>) -> Result<Credential>
     let sent = credential(request.headers())?;
     request.headers_mut().remove(AUTHORIZATION);
     request.headers_mut().remove(API_KEY);
-    let shown = || peer.and_then(|peer| peer.user).map(Credential::Certificate);
-    sent.or_else(shown).ok_or_else(Error::invalid_token)
+    let certificate = || peer.and_then(|peer| peer.user).map(Credential::Certificate);
+    sent.or_else(certificate).ok_or_else(Error::invalid_token)
 }
 
 /// What a call identifies itself by.

@@ -7,14 +7,14 @@ use futures::FutureExt;
 use http::{Request, Response};
 use tonic::body::Body;
 
-use super::middleware::{Answers, Around, Next};
+use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
 #[derive(Debug, Clone)]
 pub struct CatchPanic;
 
-impl Around for CatchPanic {
-    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+impl Middleware for CatchPanic {
+    async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         // The panic hook has told the log where it happened. Its message is not repeated: it may hold anything.
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         answer.unwrap_or_else(|_| status::from_error(&Error::internal("a layer panicked")).into_http())

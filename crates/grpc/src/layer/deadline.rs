@@ -16,7 +16,7 @@ use tonic::body::Body;
 
 use super::admitted::Admitted;
 use super::method;
-use super::middleware::{Answers, Around, Next};
+use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
 /// How much earlier than its caller a call ends: a tenth of the time, within these bounds. The answer has to travel, and tonic
@@ -31,15 +31,16 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 #[derive(Debug, Clone)]
 pub struct Deadline;
 
-impl Around for Deadline {
-    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+impl Middleware for Deadline {
+    async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
-        let came = request.extensions().get().map_or_else(Instant::now, Admitted::came);
-        let asked = asked(request.headers());
-        let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
+        let arrived_at = request.extensions().get().map_or_else(Instant::now, Admitted::arrived_at);
+        let requested_timeout = requested_timeout(request.headers());
+        let deadline = arrived_at
+            + requested_timeout.map_or(method.time_limit, |requested_timeout| requested_timeout.min(method.time_limit));
         // A unary call has its whole message.
         let streams = method.client_streaming && !method.probe;
-        let request = if streams { request.map(|body| until(deadline, body)) } else { request };
+        let request = if streams { request.map(|body| with_deadline(deadline, body)) } else { request };
         match tokio::time::timeout_at(deadline, next.run(request)).await {
             Ok(response) => response,
             Err(_) => exceeded().into_http(),
@@ -48,7 +49,7 @@ impl Around for Deadline {
 }
 
 /// How long the caller waits, less the time that the answer takes.
-pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn requested_timeout(headers: &HeaderMap) -> Option<Duration> {
     grpc_timeout(headers).map(|timeout| timeout.saturating_sub((timeout / 10).clamp(MIN_HEAD_START, MAX_HEAD_START)))
 }
 
@@ -58,11 +59,11 @@ pub(super) fn is_malformed(headers: &HeaderMap) -> bool {
 }
 
 fn exceeded() -> Status {
-    status::from_error(&exceeded_error())
+    status::from_error(&deadline_exceeded())
 }
 
 /// The error of a call whose deadline has passed.
-pub(super) fn exceeded_error() -> Error {
+pub(super) fn deadline_exceeded() -> Error {
     Error::new(Reason::DeadlineExceeded, "the deadline passed; the call may or may not have taken effect")
 }
 
@@ -86,18 +87,18 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The body, which fails at the deadline: a caller that stops sending must not keep a task for ever.
-fn until(deadline: Instant, body: Body) -> Body {
-    Body::new(Until { body, deadline, sleep: None })
+fn with_deadline(deadline: Instant, body: Body) -> Body {
+    Body::new(BodyWithDeadline { body, deadline, sleep: None })
 }
 
-struct Until {
+struct BodyWithDeadline {
     body: Body,
     deadline: Instant,
     /// Only once there is something to wait for: most requests are there with their head.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl HttpBody for Until {
+impl HttpBody for BodyWithDeadline {
     type Data = Bytes;
     type Error = Status;
 

@@ -12,12 +12,12 @@ use super::permits::Permit;
 
 /// The check of a credential. When it is dropped before its end, the rest runs in a task of its own, because it may hold a
 /// database connection (ADR 7). Its permit is taken until then.
-pub(super) struct RunToCompletion<T: Send + 'static> {
+pub(super) struct DetachOnDrop<T: Send + 'static> {
     rest: Option<BoxFuture<'static, Result<T>>>,
     permit: Option<Permit>,
 }
 
-impl<T: Send + 'static> RunToCompletion<T> {
+impl<T: Send + 'static> DetachOnDrop<T> {
     pub(super) fn new(work: BoxFuture<'static, Result<T>>, permit: Permit) -> Self {
         Self { rest: Some(work), permit: Some(permit) }
     }
@@ -28,7 +28,7 @@ impl<T: Send + 'static> RunToCompletion<T> {
     }
 }
 
-impl<T: Send + 'static> Future for RunToCompletion<T> {
+impl<T: Send + 'static> Future for DetachOnDrop<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
@@ -44,7 +44,7 @@ impl<T: Send + 'static> Future for RunToCompletion<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for RunToCompletion<T> {
+impl<T: Send + 'static> Drop for DetachOnDrop<T> {
     fn drop(&mut self) {
         // Without a runtime the process is at its end.
         if let (Some(rest), Ok(runtime)) = (self.rest.take(), Handle::try_current()) {

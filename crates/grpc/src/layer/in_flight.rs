@@ -17,7 +17,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::method;
-use super::middleware::{Answers, Handler, Innermost};
+use super::middleware::{Endpoint, GrpcService, Handler};
 use crate::status;
 
 /// What the paths of probes begin with.
@@ -32,18 +32,18 @@ pub(super) struct TrustedProxy;
 /// Marks the calls of connections, up to the end of their answers. Calls of this process have none. What leaves here is complete:
 /// every error has its details.
 #[derive(Debug)]
-pub struct Occupy<N> {
+pub struct InFlight<N> {
     inner: Arc<N>,
 }
 
-impl<N> Occupy<N> {
+impl<N> InFlight<N> {
     /// Around all other layers.
     pub(super) fn new(inner: N) -> Self {
         Self { inner: Arc::new(inner) }
     }
 }
 
-impl<N> Clone for Occupy<N> {
+impl<N> Clone for InFlight<N> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
     }
@@ -51,17 +51,17 @@ impl<N> Clone for Occupy<N> {
 
 /// Occupies around a service alone.
 #[derive(Debug, Clone, Copy)]
-pub struct OccupyLayer;
+pub struct InFlightLayer;
 
-impl<S: Handler> tower::Layer<S> for OccupyLayer {
-    type Service = Occupy<Innermost<S>>;
+impl<S: GrpcService> tower::Layer<S> for InFlightLayer {
+    type Service = InFlight<Endpoint<S>>;
 
     fn layer(&self, service: S) -> Self::Service {
-        Occupy::new(Innermost(service))
+        InFlight::new(Endpoint(service))
     }
 }
 
-impl<N: Answers> Service<Request<Body>> for Occupy<N> {
+impl<N: Handler> Service<Request<Body>> for InFlight<N> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -88,17 +88,17 @@ impl<N: Answers> Service<Request<Body>> for Occupy<N> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let long_lived = is_long_lived(request.uri().path());
-            let mut answer = pin!(inner.answer(request));
+            let mut answer = pin!(inner.handle(request));
             let begun = futures::poll!(&mut answer);
             call.iter().for_each(|call| call.mark_processed());
             let mut response = match begun {
                 Poll::Ready(response) => response,
                 Poll::Pending => answer.await,
             };
-            status::complete(response.headers_mut());
+            status::add_missing_details(response.headers_mut());
             let Some(call) = call else { return Ok(response) };
             let limits = long_lived.then(|| LongLived::begin(&call));
-            Ok(response.map(|body| Body::new(Occupied { body, limits, ended: false, _call: call })))
+            Ok(response.map(|body| Body::new(InFlightBody { body, limits, ended: false, _call: call })))
         })
     }
 }
@@ -136,14 +136,14 @@ impl Drop for LongLived {
 }
 
 /// An answer that holds its call until it goes.
-struct Occupied {
+struct InFlightBody {
     body: Body,
     limits: Option<LongLived>,
     ended: bool,
     _call: Arc<InFlightCall>,
 }
 
-impl HttpBody for Occupied {
+impl HttpBody for InFlightBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -155,7 +155,7 @@ impl HttpBody for Occupied {
             if let Some(Ok(frame)) = &mut frame
                 && let Some(trailers) = frame.trailers_mut()
             {
-                status::complete(trailers);
+                status::add_missing_details(trailers);
             }
             return Poll::Ready(frame);
         }

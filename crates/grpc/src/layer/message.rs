@@ -16,9 +16,9 @@ use tonic::Status;
 use tonic::body::Body;
 
 /// Maximum number of messages that have begun to arrive and are not complete. Each has at most 64 KiB.
-const MAX_UNFINISHED: usize = 2_048;
+const MAX_PENDING: usize = 2_048;
 /// Maximum number of those of one party.
-const MAX_UNFINISHED_PER_PARTY: usize = MAX_UNFINISHED / 8;
+const MAX_PENDING_PER_PARTY: usize = MAX_PENDING / 8;
 /// Bytes of a frame of gRPC before its message: a flag and the length.
 const FRAME_HEADER_BYTES: usize = 5;
 
@@ -26,40 +26,40 @@ type Set = EvictingSet<LimitKey, oneshot::Sender<()>>;
 
 /// The unfinished messages of the process. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Messages(Arc<Mutex<Set>>);
+pub(super) struct MessageReceiver(Arc<Mutex<Set>>);
 
 /// Why a message is not there.
 #[derive(Debug)]
-pub(super) enum Missing {
+pub(super) enum ReceiveError {
     /// It did not arrive in time.
-    Late,
+    TimedOut,
     /// Newer ones displaced it.
-    Displaced,
+    Evicted,
     /// The client has taken it back, or broken the protocol.
-    Broken(Status),
+    Aborted(Status),
 }
 
-impl Messages {
+impl MessageReceiver {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(EvictingSet::new(MAX_UNFINISHED, MAX_UNFINISHED_PER_PARTY))))
+        Self(Arc::new(Mutex::new(EvictingSet::new(MAX_PENDING, MAX_PENDING_PER_PARTY))))
     }
 
     /// Returns the body once it is there to its end, and how many bytes it has. Of one that is larger than `limit` it returns
     /// as much as shows that.
-    pub(super) async fn complete(
+    pub(super) async fn receive(
         &self,
         mut body: Body,
         limit: usize,
         party: LimitKey,
         deadline: Instant,
-    ) -> Result<(Body, usize), Missing> {
+    ) -> Result<(Body, usize), ReceiveError> {
         if body.is_end_stream() {
             return Ok((body, 0));
         }
-        let mut read = Read { bytes: Bytes::new(), limit: limit + FRAME_HEADER_BYTES };
+        let mut read = MessageBuffer { bytes: Bytes::new(), limit: limit + FRAME_HEADER_BYTES };
         // Nearly always the message has arrived with the head of the call.
         while let Some(frame) = body.frame().now_or_never() {
-            if read.take(frame)? || body.is_end_stream() {
+            if read.push(frame)? || body.is_end_stream() {
                 return Ok(read.into_body());
             }
         }
@@ -70,21 +70,21 @@ impl Messages {
     async fn wait(
         &self,
         mut body: Body,
-        mut read: Read,
-        party: LimitKey,
+        mut read: MessageBuffer,
+        party: Party,
         deadline: Instant,
-    ) -> Result<(Body, usize), Missing> {
-        let (displace, displaced) = oneshot::channel();
-        let _unfinished = Unfinished::begin(self, party, displace);
+    ) -> Result<(Body, usize), ReceiveError> {
+        let (evict, evicted) = oneshot::channel();
+        let _pending = PendingMessage::begin(self, party, evict);
         let rest = async {
-            while !read.take(body.frame().await)? {}
-            Ok::<_, Missing>(())
+            while !read.push(body.frame().await)? {}
+            Ok::<_, ReceiveError>(())
         };
         tokio::select! {
             biased;
             done = rest => done?,
-            _ = displaced => return Err(Missing::Displaced),
-            () = sleep_until(deadline) => return Err(Missing::Late),
+            _ = evicted => return Err(ReceiveError::Evicted),
+            () = sleep_until(deadline) => return Err(ReceiveError::TimedOut),
         }
         Ok(read.into_body())
     }
@@ -95,37 +95,37 @@ impl Messages {
 }
 
 /// An entry among the unfinished messages.
-struct Unfinished<'a> {
-    messages: &'a Messages,
-    party: LimitKey,
+struct PendingMessage<'a> {
+    messages: &'a MessageReceiver,
+    party: Party,
     id: MemberId,
 }
 
-impl<'a> Unfinished<'a> {
-    fn begin(messages: &'a Messages, party: LimitKey, displace: oneshot::Sender<()>) -> Self {
+impl<'a> PendingMessage<'a> {
+    fn begin(messages: &'a MessageReceiver, party: Party, evict: oneshot::Sender<()>) -> Self {
         // The message that gives way learns it from its sender, which goes here.
-        let (id, _) = messages.set().insert(party, displace);
+        let (id, _) = messages.set().insert(party, evict);
         Self { messages, party, id }
     }
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for PendingMessage<'_> {
     fn drop(&mut self) {
         self.messages.set().remove(self.party, self.id);
     }
 }
 
 /// What has arrived.
-struct Read {
+struct MessageBuffer {
     bytes: Bytes,
     limit: usize,
 }
 
-impl Read {
+impl MessageBuffer {
     /// Adds a frame. Returns true when the message has ended, or is too large.
-    fn take(&mut self, frame: Option<Result<Frame<Bytes>, Status>>) -> Result<bool, Missing> {
+    fn push(&mut self, frame: Option<Result<Frame<Bytes>, Status>>) -> Result<bool, ReceiveError> {
         let Some(frame) = frame else { return Ok(true) };
-        let Ok(data) = frame.map_err(Missing::Broken)?.into_data() else { return Ok(false) };
+        let Ok(data) = frame.map_err(ReceiveError::Aborted)?.into_data() else { return Ok(false) };
         if self.bytes.is_empty() {
             // A part of the buffer that it was read into: no copy.
             self.bytes = data;
@@ -174,10 +174,10 @@ mod tests {
         }))))
     }
 
-    async fn complete(messages: &Messages, party: i32, body: Body) -> Result<Vec<u8>, Missing> {
-        let party = LimitKey::Organisation(OrganisationKey(party));
+    async fn receive(messages: &MessageReceiver, party: i32, body: Body) -> Result<Vec<u8>, ReceiveError> {
+        let party = Party::Organisation(OrganisationKey(party));
         let deadline = Instant::now() + Duration::from_secs(5);
-        let (body, size) = messages.complete(body, LIMIT, party, deadline).await?;
+        let (body, size) = messages.receive(body, LIMIT, party, deadline).await?;
         let bytes = body.collect().await.expect("a body").to_bytes();
         assert_eq!(bytes.len(), size);
         Ok(bytes.to_vec())
@@ -185,23 +185,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_arrives_in_one_piece_or_several() {
-        let messages = Messages::new();
-        assert_eq!(complete(&messages, 1, Body::empty()).await.expect("empty"), b"");
+        let messages = MessageReceiver::new();
+        assert_eq!(receive(&messages, 1, Body::empty()).await.expect("empty"), b"");
         for parts in [&[&b"abcdef"[..]][..], &[b"abc", b"def"], &[b"", b"a", b"", b"bcdef", b""]] {
-            assert_eq!(complete(&messages, 1, body(parts, true)).await.expect("complete"), b"abcdef");
+            assert_eq!(receive(&messages, 1, body(parts, true)).await.expect("complete"), b"abcdef");
         }
         let slow = slow([&b"abc"[..], b"def"].into_iter(), Duration::from_secs(2));
-        assert_eq!(complete(&messages, 1, slow).await.expect("complete"), b"abcdef");
+        assert_eq!(receive(&messages, 1, slow).await.expect("complete"), b"abcdef");
         assert_eq!(messages.set().count(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_unfinished_is_late() {
-        let messages = Messages::new();
+        let messages = MessageReceiver::new();
         let trickle = slow(std::iter::repeat(&b"x"[..]), Duration::from_secs(1));
         for body in [body(&[], false), body(&[b"\0\0\0\0\x10half"], false), trickle] {
             let started = Instant::now();
-            assert!(matches!(complete(&messages, 1, body).await, Err(Missing::Late)));
+            assert!(matches!(receive(&messages, 1, body).await, Err(ReceiveError::TimedOut)));
             assert_eq!(started.elapsed().as_secs(), 5);
         }
         assert_eq!(messages.set().count(), 0);
@@ -210,21 +210,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_too_large_is_not_read_to_its_end() {
         let part: &'static [u8] = &[7; 60];
-        let read = complete(&Messages::new(), 1, body(&[part, part, part], false)).await.expect("enough to see it");
+        let read =
+            receive(&MessageReceiver::new(), 1, body(&[part, part, part], false)).await.expect("enough to see it");
         assert_eq!(read.len(), 120);
     }
 
     #[tokio::test(start_paused = true)]
     async fn unfinished_messages_of_one_party_displace_each_other_only() {
-        let messages = Messages::new();
-        let mut other = Box::pin(complete(&messages, 1, body(&[], false)));
+        let messages = MessageReceiver::new();
+        let mut other = Box::pin(receive(&messages, 1, body(&[], false)));
         assert!(poll!(&mut other).is_pending());
-        let flood = (0..=MAX_UNFINISHED_PER_PARTY).map(|_| Box::pin(complete(&messages, 2, body(&[], false))));
+        let flood = (0..=MAX_PENDING_PER_PARTY).map(|_| Box::pin(receive(&messages, 2, body(&[], false))));
         let mut flood: Vec<_> = flood.collect();
         for each in &mut flood {
             assert!(poll!(each).is_pending());
         }
-        assert!(matches!(poll!(&mut flood[0]), Poll::Ready(Err(Missing::Displaced))));
+        assert!(matches!(poll!(&mut flood[0]), Poll::Ready(Err(ReceiveError::Evicted))));
         assert!(poll!(&mut flood[1]).is_pending() && poll!(&mut other).is_pending());
     }
 }

@@ -8,22 +8,22 @@ use http::{Request, Response};
 use tonic::Code;
 use tonic::body::Body;
 
-use super::middleware::{Answers, Around, Next};
+use super::middleware::{Handler, Middleware, Next};
 use super::{method, trace};
 
 #[derive(Debug, Clone)]
-pub struct Measure {
+pub struct MetricsLayer {
     metrics: Arc<Metrics>,
 }
 
-impl Measure {
+impl MetricsLayer {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self { metrics }
     }
 }
 
-impl Around for Measure {
-    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+impl Middleware for MetricsLayer {
+    async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let Some(method) = method::counted(request.uri().path()) else { return next.run(request).await };
         let mut call =
             Call { metrics: Arc::clone(&self.metrics), method, started: Instant::now(), code: Code::Cancelled };

@@ -44,38 +44,41 @@ use tokio::sync::watch;
 
 pub(crate) use admitted::Admitted;
 pub use auth::{Authenticate, Credential};
-pub use in_flight::{Occupy, OccupyLayer};
-pub use middleware::{Answers, Around, Handler, Innermost, Layered, Next};
+pub use in_flight::{InFlight, InFlightLayer};
+pub use middleware::{Endpoint, GrpcService, Handler, Middleware, Next, Stack};
 pub use request_id::RequestId;
 
-use admission::Admit;
+use admission::AdmissionControl;
 use auth::Auth;
 use catch_panic::CatchPanic;
 use deadline::Deadline;
-use metrics_layer::Measure;
-use normalize_errors::Refusals;
+use metrics_layer::MetricsLayer;
+use normalize_errors::NormalizeErrors;
 use protocol::Protocol;
-use request_id::GiveRequestId;
-use response_buffer_limit::Unsent;
-use run_to_completion::Detach;
+use request_id::AssignRequestId;
+use response_buffer_limit::ResponseBufferLimit;
+use run_to_completion::RunToCompletion;
 use trace::Trace;
 
 use crate::limits::Limits;
 use access_tokens_telemetry::metrics::Metrics;
 
 /// A service inside of all layers: the order.
-pub type Calls<S> = Occupy<
-    Layered<
-        Admit,
-        Layered<
+pub type Calls<S> = InFlight<
+    Stack<
+        AdmissionControl,
+        Stack<
             CatchPanic,
-            Layered<
-                GiveRequestId,
-                Layered<
+            Stack<
+                AssignRequestId,
+                Stack<
                     Trace,
-                    Layered<
-                        Measure,
-                        Layered<Protocol, Layered<Unsent, Layered<Deadline, Layered<Detach, Arc<Authenticated<S>>>>>>,
+                    Stack<
+                        MetricsLayer,
+                        Stack<
+                            Protocol,
+                            Stack<ResponseBufferLimit, Stack<Deadline, Stack<RunToCompletion, Arc<Authenticated<S>>>>>,
+                        >,
                     >,
                 >,
             >,
@@ -83,15 +86,15 @@ pub type Calls<S> = Occupy<
     >,
 >;
 
-type Authenticated<S> = Layered<Auth, Layered<Refusals, Innermost<S>>>;
+type Authenticated<S> = Stack<Auth, Stack<NormalizeErrors, Endpoint<S>>>;
 
 /// Puts services inside of all layers. All clones share one bound on calls.
 #[derive(Clone)]
 pub struct CallLayers {
-    admit: Admit,
-    measure: Measure,
-    unsent: Unsent,
-    detach: Detach,
+    admission_control: AdmissionControl,
+    metrics: MetricsLayer,
+    response_buffer_limit: ResponseBufferLimit,
+    run_to_completion: RunToCompletion,
 }
 
 impl CallLayers {
@@ -100,13 +103,13 @@ impl CallLayers {
         sessions: Arc<dyn Authenticate>,
         metrics: Arc<Metrics>,
         limits: &Limits,
-        present: watch::Receiver<bool>,
+        database_up: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            admit: Admit::new(sessions, Arc::clone(&metrics), limits, present.clone()),
-            measure: Measure::new(metrics),
-            unsent: Unsent::new(),
-            detach: Detach::new(present),
+            admission_control: AdmissionControl::new(sessions, Arc::clone(&metrics), limits, database_up.clone()),
+            metrics: MetricsLayer::new(metrics),
+            response_buffer_limit: ResponseBufferLimit::new(),
+            run_to_completion: RunToCompletion::new(database_up),
         }
     }
 }
@@ -117,23 +120,23 @@ impl std::fmt::Debug for CallLayers {
     }
 }
 
-impl<S: Handler> tower::Layer<S> for CallLayers {
+impl<S: GrpcService> tower::Layer<S> for CallLayers {
     type Service = Calls<S>;
 
     fn layer(&self, service: S) -> Calls<S> {
-        let inner = Innermost(service);
-        let inner = Layered { around: Refusals, inner };
-        let inner = Arc::new(Layered { around: Auth, inner });
-        let inner = Layered { around: self.detach.clone(), inner };
-        let inner = Layered { around: Deadline, inner };
-        let inner = Layered { around: self.unsent.clone(), inner };
-        let inner = Layered { around: Protocol, inner };
-        let inner = Layered { around: self.measure.clone(), inner };
-        let inner = Layered { around: Trace, inner };
-        let inner = Layered { around: GiveRequestId, inner };
-        let inner = Layered { around: CatchPanic, inner };
-        let inner = Layered { around: self.admit.clone(), inner };
-        Occupy::new(inner)
+        let inner = Endpoint(service);
+        let inner = Stack { middleware: NormalizeErrors, inner };
+        let inner = Arc::new(Stack { middleware: Auth, inner });
+        let inner = Stack { middleware: self.run_to_completion.clone(), inner };
+        let inner = Stack { middleware: Deadline, inner };
+        let inner = Stack { middleware: self.response_buffer_limit.clone(), inner };
+        let inner = Stack { middleware: Protocol, inner };
+        let inner = Stack { middleware: self.metrics.clone(), inner };
+        let inner = Stack { middleware: Trace, inner };
+        let inner = Stack { middleware: AssignRequestId, inner };
+        let inner = Stack { middleware: CatchPanic, inner };
+        let inner = Stack { middleware: self.admission_control.clone(), inner };
+        InFlight::new(inner)
     }
 }
 

@@ -81,7 +81,7 @@ impl Share {
 struct Waiter {
     since: Instant,
     bytes: usize,
-    turn: oneshot::Sender<Permit>,
+    grant: oneshot::Sender<Permit>,
 }
 
 /// Permission for one call. When it is dropped, another call gets it.
@@ -95,8 +95,8 @@ impl PermitPool {
     }
 
     /// Returns a permit for a call whose message has this many bytes. None: there was none within `wait`.
-    pub(super) async fn acquire(&self, party: LimitKey, bytes: usize, wait: impl Into<Wait>) -> Option<Permit> {
-        let turn = {
+    pub(super) async fn acquire(&self, party: Party, bytes: usize, wait: impl Into<Wait>) -> Option<Permit> {
+        let granted = {
             let mut state = self.state();
             let (free, per_party) = (state.free, state.limits.per_party);
             let share = state.parties.entry(party).or_default();
@@ -106,13 +106,13 @@ impl PermitPool {
                 return Some(Permit(Some((self.clone(), party))));
             }
             state.make_room(party, bytes);
-            let (give, turn) = oneshot::channel();
-            state.push(party, Waiter { since: Instant::now(), bytes, turn: give });
-            turn
+            let (grant, granted) = oneshot::channel();
+            state.push(party, Waiter { since: Instant::now(), bytes, grant });
+            granted
         };
         let Wait { longest, deadline } = wait.into();
         let end = Instant::now() + longest;
-        timeout_at(deadline.map_or(end, |deadline| deadline.min(end)), turn).await.ok()?.ok()
+        timeout_at(deadline.map_or(end, |deadline| deadline.min(end)), granted).await.ok()?.ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,8 +129,8 @@ impl State {
 
     /// Drops waiting calls until one more fits: the oldest of the same party where it has more than half of the queue, else the
     /// oldest of the party with the longest queue.
-    fn make_room(&mut self, party: LimitKey, bytes: usize) {
-        while self.parties.get(&party).is_some_and(|share| share.queue.front().is_some_and(|w| w.turn.is_closed())) {
+    fn make_room(&mut self, party: Party, bytes: usize) {
+        while self.parties.get(&party).is_some_and(|share| share.queue.front().is_some_and(|w| w.grant.is_closed())) {
             self.pop(party, false);
         }
         let limits = self.limits;
@@ -169,7 +169,7 @@ impl State {
         while self.waiting > 0 {
             let (party, newest) = self.next_party()?;
             let waiter = self.pop(party, newest)?;
-            if waiter.turn.is_closed() {
+            if waiter.grant.is_closed() {
                 self.forget_empty(party);
                 continue;
             }
@@ -219,7 +219,7 @@ impl Drop for Permit {
                 };
                 next
             };
-            match waiter.turn.send(Permit(Some((pool.clone(), next)))) {
+            match waiter.grant.send(Permit(Some((pool.clone(), next)))) {
                 Ok(()) => return,
                 // It gave up meanwhile. The permit that comes back must not be dropped here again.
                 Err(mut permit) => permit.0 = None,

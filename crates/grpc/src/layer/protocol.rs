@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use tonic::body::Body;
 
 use super::deadline;
-use super::middleware::{Answers, Around, Next};
+use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
 /// Maximum size of the metadata of a call in bytes. Counted as HTTP/2 counts it: the name and the value of each header, and 32.
@@ -133,8 +133,8 @@ fn size(headers: &HeaderMap) -> usize {
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol;
 
-impl Around for Protocol {
-    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+impl Middleware for Protocol {
+    async fn handle<N: Handler>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         match request.extensions_mut().remove::<Violation>() {
             Some(violation) => violation.answer(),
             None => next.run(request).await,

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
 use uuid::Uuid;
 
-use super::middleware::{Answers, Around, Next};
+use super::middleware::{Handler, Middleware, Next};
 
 /// The metadata that carries it, both ways.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,10 +39,10 @@ impl RequestId {
 }
 
 #[derive(Debug, Clone)]
-pub struct GiveRequestId;
+pub struct AssignRequestId;
 
-impl Around for GiveRequestId {
-    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+impl Middleware for AssignRequestId {
+    async fn handle<N: Handler>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let id = RequestId::of(request.headers().get(HEADER));
         let echo = HeaderValue::from_str(id.as_str());
         request.extensions_mut().insert(id);

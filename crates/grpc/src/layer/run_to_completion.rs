@@ -18,40 +18,40 @@ use tracing::{Instrument, Span};
 
 use super::admitted::Admitted;
 use super::method;
-use super::middleware::{Answers, Around, Next};
+use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
 /// When to try again without a database.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
-pub struct Detach {
-    present: watch::Receiver<bool>,
+pub struct RunToCompletion {
+    database_up: watch::Receiver<bool>,
 }
 
-impl Detach {
+impl RunToCompletion {
     /// As long as the database is present.
-    pub(super) fn new(present: watch::Receiver<bool>) -> Self {
-        Self { present }
+    pub(super) fn new(database_up: watch::Receiver<bool>) -> Self {
+        Self { database_up }
     }
 }
 
-impl Around for Detach {
-    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+impl Middleware for RunToCompletion {
+    async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         if method::find(request.uri().path()).is_some_and(|method| method.probe) {
             // Whether the service is alive can be asked without a database.
             return Work::new(next.run_detached(request), None).await;
         }
-        let mut present = self.present.clone();
-        if !*present.borrow_and_update() {
-            return status::from_error(&away()).into_http();
+        let mut database_up = self.database_up.clone();
+        if !*database_up.borrow_and_update() {
+            return status::from_error(&database_unavailable()).into_http();
         }
         let admitted = request.extensions().get::<Admitted>().cloned();
         let mut work = Work::new(next.run_detached(request), admitted);
         tokio::select! {
             biased;
             response = &mut work => response,
-            () = lost(&mut present) => {
+            () = database_down(&mut database_up) => {
                 // What it holds, others may be waiting for when the database is back.
                 work.cut();
                 let text = "the database does not answer any more; the call may or may not have taken effect";
@@ -62,8 +62,8 @@ impl Around for Detach {
 }
 
 /// Ends when the database is away.
-pub(super) async fn lost(present: &mut watch::Receiver<bool>) {
-    if present.wait_for(|present| !present).await.is_err() {
+pub(super) async fn database_down(database_up: &mut watch::Receiver<bool>) {
+    if database_up.wait_for(|database_up| !database_up).await.is_err() {
         // Nobody watches: it never is.
         std::future::pending().await
     }
@@ -129,7 +129,7 @@ impl Drop for Work {
 }
 
 /// The error of calls that come while the database is away.
-pub(super) fn away() -> Error {
+pub(super) fn database_unavailable() -> Error {
     unavailable("the database does not answer; try again")
 }
 

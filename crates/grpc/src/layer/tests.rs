@@ -80,16 +80,16 @@ fn at_once(calls: usize) -> Limits {
 }
 
 fn layers() -> CallLayers {
-    CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(8), present())
+    CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(8), database_up())
 }
 
 /// A database that is always there.
-fn present() -> watch::Receiver<bool> {
+fn database_up() -> watch::Receiver<bool> {
     watch::Sender::new(true).subscribe()
 }
 
 /// A service inside of all layers.
-fn calls<F, R>(handler: F) -> impl Handler
+fn calls<F, R>(handler: F) -> impl GrpcService
 where
     F: Fn(Request<Body>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<Body>> + Send + 'static,
@@ -97,7 +97,7 @@ where
     calls_in(layers(), handler)
 }
 
-fn calls_in<F, R>(layers: CallLayers, handler: F) -> impl Handler
+fn calls_in<F, R>(layers: CallLayers, handler: F) -> impl GrpcService
 where
     F: Fn(Request<Body>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<Body>> + Send + 'static,
@@ -125,7 +125,7 @@ async fn ok(_: Request<Body>) -> Response<Body> {
 }
 
 /// The status of an answer without data.
-async fn call(service: impl Handler, request: Request<Body>) -> Status {
+async fn call(service: impl GrpcService, request: Request<Body>) -> Status {
     let Ok(response) = service.oneshot(request).await;
     Status::from_header_map(response.headers()).unwrap_or_else(|| Status::ok(""))
 }
@@ -138,20 +138,20 @@ fn reason(status: &Status) -> String {
 fn the_order_is_the_declared_one() {
     let nesting = std::any::type_name::<Calls<tonic::service::Routes>>();
     let names = nesting.split(['<', '>', ',', ' ']).filter_map(|path| path.rsplit("::").next());
-    let names: Vec<_> = names.filter(|name| !["", "Layered", "Arc", "Innermost"].contains(name)).collect();
+    let names: Vec<_> = names.filter(|name| !["", "Stack", "Arc", "Endpoint"].contains(name)).collect();
     let declared = [
-        "Occupy",
-        "Admit",
+        "InFlight",
+        "AdmissionControl",
         "CatchPanic",
-        "GiveRequestId",
+        "AssignRequestId",
         "Trace",
-        "Measure",
+        "MetricsLayer",
         "Protocol",
-        "Unsent",
+        "ResponseBufferLimit",
         "Deadline",
-        "Detach",
+        "RunToCompletion",
         "Auth",
-        "Refusals",
+        "NormalizeErrors",
         "Routes",
     ];
     assert_eq!(names, declared);
@@ -195,14 +195,14 @@ async fn without_a_session_nothing_is_reached() {
 #[tokio::test]
 async fn every_call_is_counted_by_a_method_of_ours() {
     let metrics = Arc::new(Metrics::new());
-    let service = calls_in(CallLayers::new(Arc::new(Gate), metrics.clone(), &at_once(8), present()), ok);
+    let service = calls_in(CallLayers::new(Arc::new(Gate), metrics.clone(), &at_once(8), database_up()), ok);
     call(service.clone(), show()).await;
     call(service.clone(), request(SHOW, &[])).await;
     call(service.clone(), request(HEALTH, &[])).await;
     for path in ["/somebody@example.com", "/accesstoken.v1.AccessTokenService/Nonsense"] {
         call(service.clone(), request(path, &[])).await;
     }
-    let layers = CallLayers::new(Arc::new(Gate), metrics.clone(), &at_once(8), present());
+    let layers = CallLayers::new(Arc::new(Gate), metrics.clone(), &at_once(8), database_up());
     let mut gone = Box::pin(call(calls_in(layers, |_| std::future::pending()), show()));
     assert!(futures::poll!(&mut gone).is_pending());
     drop(gone);
@@ -298,7 +298,7 @@ impl Slow {
     }
 
     /// It, inside of layers.
-    fn within(&self, layers: CallLayers) -> impl Handler + use<> {
+    fn within(&self, layers: CallLayers) -> impl GrpcService + use<> {
         let slow = self.clone();
         calls_in(layers, move |_| slow.clone().handle())
     }
@@ -390,7 +390,7 @@ async fn a_caller_that_stops_sending_does_not_keep_the_task() {
 #[tokio::test]
 async fn a_place_is_taken_until_the_work_is_done() {
     let (slow, has_ended) = Slow::new();
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(1), present());
+    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(1), database_up());
     let busy = slow.within(layers.clone());
     let service = calls_in(layers, ok);
     let mut waiting = Box::pin(busy.oneshot(show()));

@@ -18,7 +18,7 @@ use tracing::{Instrument, Span};
 
 use super::in_flight::TrustedProxy;
 use super::method::{self, Method};
-use super::middleware::{Answers, Around, Next};
+use super::middleware::{Handler, Middleware, Next};
 use super::request_id::RequestId;
 
 /// The reason of a log-in that failed. It has a level of its own, so that attempts to guess show.
@@ -27,8 +27,8 @@ const INVALID_LOGIN: &str = "INVALID_LOGIN";
 #[derive(Debug, Clone)]
 pub struct Trace;
 
-impl Around for Trace {
-    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+impl Middleware for Trace {
+    async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let method = method::find(request.uri().path());
         // A path that is not ours is whatever a caller sends: it is not repeated.
         let name = method.map_or("unknown", |method| method.path.as_str());
@@ -36,14 +36,14 @@ impl Around for Trace {
         // At the highest level, so that whatever is logged within has the request id.
         let exported = match method {
             Some(Method { probe: true, .. }) => Span::none(),
-            _ => rpc::server(request.headers(), name, decides(&request)),
+            _ => rpc::server(request.headers(), name, may_decide_sampling(&request)),
         };
         let trace_id = telemetry::trace_id(&exported, request.headers()).map(display);
         let span = tracing::error_span!("call", method = name, request_id, trace_id);
         let outer = exported.clone();
         async move {
             let caller = request.extensions().get::<Caller>();
-            let mut line = Line {
+            let mut entry = LogEntry {
                 started: Instant::now(),
                 quiet: method.is_some_and(|m: &Method| m.probe),
                 code: None,
@@ -55,7 +55,7 @@ impl Around for Trace {
                 exported,
             };
             let response = next.run(request).await;
-            line.answered(&response);
+            entry.answered(&response);
             response
         }
         .instrument(span)
@@ -66,7 +66,7 @@ impl Around for Trace {
 
 /// Does the caller decide whether its trace is exported? An authenticated one does, a trusted proxy, and the gateway in this process,
 /// which has no connection.
-fn decides(request: &Request<Body>) -> bool {
+fn may_decide_sampling(request: &Request<Body>) -> bool {
     let extensions = request.extensions();
     extensions.get::<Caller>().is_some()
         || extensions.get::<TrustedProxy>().is_some()
@@ -86,7 +86,7 @@ pub(super) fn code(response: &Response<Body>) -> Code {
 pub(super) struct ApiKeyId(pub(super) Arc<str>);
 
 /// Writes its line when it goes: also when the caller has gone before the answer.
-struct Line {
+struct LogEntry {
     started: Instant,
     quiet: bool,
     code: Option<Code>,
@@ -98,7 +98,7 @@ struct Line {
     exported: Span,
 }
 
-impl Line {
+impl LogEntry {
     fn answered(&mut self, response: &Response<Body>) {
         let code = code(response);
         self.code = Some(code);
@@ -109,7 +109,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for LogEntry {
     fn drop(&mut self) {
         let ms = elapsed_ms(self.started);
         let code = self.code.unwrap_or(Code::Cancelled);

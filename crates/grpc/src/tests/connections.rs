@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::layer::OccupyLayer;
+use crate::layer::InFlightLayer;
 use futures::{Stream as Connections, StreamExt, future};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -129,7 +129,7 @@ async fn start_aged(check: Duration, age: Duration) -> Running {
             answer
         })
     });
-    let server = Server::builder().layer(OccupyLayer).layer(slowly).add_service(health);
+    let server = Server::builder().layer(InFlightLayer).layer(slowly).add_service(health);
     tokio::spawn(server.serve_with_incoming(incoming));
     Running { address, reporter, connections }
 }

@@ -91,7 +91,7 @@ impl World {
                 SessionTokens::new(&keys),
             )),
             metrics: Arc::default(),
-            present: store.watch_health(),
+            database_up: store.presence(),
             replicas: None,
         });
         let organisation = fill(&app, store.as_ref()).await;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
-use access_tokens_grpc::layer::OccupyLayer;
+use access_tokens_grpc::layer::InFlightLayer;
 use access_tokens_grpc::layer::protocol::Violation;
 use access_tokens_grpc::{Health, status};
 use access_tokens_net::connections::{Http2Limits, connections};
@@ -24,8 +24,8 @@ const HEALTH_PREFIX: &str = "/grpc.health.v1.Health/";
 /// Serves health until `stop`. Other calls fail with DATABASE_UNAVAILABLE.
 pub(super) async fn serve(port: Port, limits: Http2Limits, stop: impl Future<Output = ()>) {
     let server = Server::builder()
-        .layer(OccupyLayer)
-        .layer(layer_fn(|inner| HealthOnly { inner }))
+        .layer(InFlightLayer)
+        .layer(layer_fn(|inner| OnlyHealth { inner }))
         .add_service(Health::new().service())
         .serve_with_incoming_shutdown(connections(port, limits), stop);
     if let Err(error) = server.await {

@@ -1,4 +1,4 @@
-//! Answers, and callers that do not take them.
+//! Handler, and callers that do not take them.
 
 use std::convert::Infallible;
 
@@ -10,7 +10,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 use tower::{ServiceExt, service_fn};
 
-use super::super::{Handler, Innermost, Layered, Occupy};
+use super::super::{Endpoint, GrpcService, InFlight, Stack};
 use super::*;
 
 const LIST: &str = "/accesstoken.v1.AccessTokenService/ListAccessTokens";
@@ -18,14 +18,14 @@ const IMPORT: &str = "/accesstoken.v1.DirectoryService/ImportDirectory";
 const MIB: usize = 1 << 20;
 
 /// A service whose answers have so many bytes, as a header of the request says, and trailers.
-fn service(unsent: &Unsent) -> impl Handler + use<> {
+fn service(limit: &ResponseBufferLimit) -> impl GrpcService + use<> {
     let inner = service_fn(|request: Request<Body>| async move {
         let size: usize = request.headers()["size"].to_str().expect("text").parse().expect("a number");
         let message: Bytes = (0..size).map(|place| (place % 251) as u8).collect();
         let frames = [Frame::data(message), Frame::trailers(HeaderMap::from_iter([status_ok()]))];
-        Ok::<_, Infallible>(Response::new(ahead(frames.map(Ok).into_iter(), Body::empty())))
+        Ok::<_, Infallible>(Response::new(prepend(frames.map(Ok).into_iter(), Body::empty())))
     });
-    Occupy::new(Layered { around: unsent.clone(), inner: Innermost(inner) })
+    InFlight::new(Stack { middleware: limit.clone(), inner: Endpoint(inner) })
 }
 
 fn status_ok() -> (http::HeaderName, http::HeaderValue) {
@@ -36,7 +36,7 @@ fn connection() -> Arc<ConnectionTracker> {
     Arc::new(ConnectionTracker::detached())
 }
 
-async fn call(unsent: &Unsent, path: &str, size: usize, over: Option<&Arc<ConnectionTracker>>) -> Response<Body> {
+async fn call(limit: &ResponseBufferLimit, path: &str, size: usize, over: Option<&Arc<Activity>>) -> Response<Body> {
     let request = Request::builder().method("POST").uri(path).header("content-type", "application/grpc");
     let mut request = request.header("size", size).body(Body::empty()).expect("a request");
     if let Some(tracker) = over {
@@ -46,13 +46,13 @@ async fn call(unsent: &Unsent, path: &str, size: usize, over: Option<&Arc<Connec
             tracker: Arc::clone(tracker),
         });
     }
-    let Ok(response) = service(unsent).oneshot(request).await;
+    let Ok(response) = service(limit).oneshot(request).await;
     response
 }
 
 /// An answer, or that there was no room for it.
-async fn list(unsent: &Unsent, size: usize, over: Option<&Arc<ConnectionTracker>>) -> Option<Response<Body>> {
-    let response = call(unsent, LIST, size, over).await;
+async fn list(limit: &ResponseBufferLimit, size: usize, over: Option<&Arc<Activity>>) -> Option<Response<Body>> {
+    let response = call(limit, LIST, size, over).await;
     let Some(status) = Status::from_header_map(response.headers()) else { return Some(response) };
     let details = status.get_error_details();
     assert_eq!(status.code(), Code::ResourceExhausted);
@@ -63,23 +63,23 @@ async fn list(unsent: &Unsent, size: usize, over: Option<&Arc<ConnectionTracker>
 
 #[tokio::test]
 async fn every_answer_arrives_as_it_was() {
-    let unsent = Unsent::new();
-    for size in [0, 1, SMALL, SMALL + 1, 3 * PIECE, 10 * MIB + 1, FOR_ALL + MIB] {
+    let limit = ResponseBufferLimit::new();
+    for size in [0, 1, UNTRACKED_BYTES, UNTRACKED_BYTES + 1, 3 * CHUNK_BYTES, 10 * MIB + 1, MAX_BUFFERED_BYTES + MIB] {
         for over in [None, Some(connection())] {
-            let response = list(&unsent, size, over.as_ref()).await.expect("room");
+            let response = list(&limit, size, over.as_ref()).await.expect("room");
             let whole = response.into_body().collect().await.expect("a body");
             assert_eq!(whole.trailers().and_then(|trailers| trailers.get("grpc-status")), Some(&status_ok().1));
             let bytes = whole.to_bytes();
             assert!(bytes.len() == size && bytes.iter().zip((0..=250).cycle()).all(|(one, other)| *one == other));
         }
     }
-    assert_eq!(unsent.room.available_permits(), FOR_ALL);
+    assert_eq!(limit.room.available_permits(), MAX_BUFFERED_BYTES);
 }
 
 #[tokio::test]
 async fn an_answer_without_a_body_stays_without_one() {
-    let inner = service_fn(|_| async { Ok::<_, Infallible>(full()) });
-    let layered = Occupy::new(Layered { around: Unsent::new(), inner: Innermost(inner) });
+    let inner = service_fn(|_| async { Ok::<_, Infallible>(buffer_full()) });
+    let layered = InFlight::new(Stack { middleware: ResponseBufferLimit::new(), inner: Endpoint(inner) });
     let Ok(response) = layered.oneshot(Request::new(Body::empty())).await;
     assert!(response.body().is_end_stream(), "its head ends the stream");
 }
@@ -95,65 +95,66 @@ async fn what_a_stream_has_to_say_later_does_not_hold_its_head() {
         let body = body.lock().expect("a lock").take().expect("one call");
         async { Ok::<_, Infallible>(Response::new(body)) }
     });
-    let answer =
-        Occupy::new(Layered { around: Unsent::new(), inner: Innermost(inner) }).oneshot(Request::new(Body::empty()));
+    let answer = InFlight::new(Stack { middleware: ResponseBufferLimit::new(), inner: Endpoint(inner) })
+        .oneshot(Request::new(Body::empty()));
     let Ok(response) = answer.now_or_never().expect("a head at once");
     assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "later");
 }
 
 #[tokio::test]
 async fn small_answers_need_no_room() {
-    let (unsent, connection) = (Unsent::new(), connection());
-    let _full = (unsent.room.try_acquire_many(FOR_ALL as u32), connection.unsent_budget().try_acquire_many(1 << 24));
-    assert!(list(&unsent, SMALL, Some(&connection)).await.is_some());
-    assert!(list(&unsent, SMALL + 1, Some(&connection)).await.is_none());
+    let (limit, connection) = (ResponseBufferLimit::new(), connection());
+    let _reserved =
+        (limit.room.try_acquire_many(MAX_BUFFERED_BYTES as u32), connection.unsent().try_acquire_many(1 << 24));
+    assert!(list(&limit, UNTRACKED_BYTES, Some(&connection)).await.is_some());
+    assert!(list(&limit, UNTRACKED_BYTES + 1, Some(&connection)).await.is_none());
 }
 
 #[tokio::test]
 async fn a_connection_has_so_much_and_all_together_have_so_much_until_it_is_taken() {
-    let unsent = Unsent::new();
+    let limit = ResponseBufferLimit::new();
     let connections: Vec<_> = (0..5).map(|_| connection()).collect();
     let mut held = Vec::new();
     for connection in &connections[..4] {
         for _ in 0..UNSENT_BYTES_PER_CONNECTION / MIB {
-            held.push(list(&unsent, MIB, Some(connection)).await.expect("room"));
+            held.push(list(&limit, MIB, Some(connection)).await.expect("room"));
         }
-        assert!(list(&unsent, MIB, Some(connection)).await.is_none(), "more than one connection may have");
+        assert!(list(&limit, MIB, Some(connection)).await.is_none(), "more than one connection may have");
     }
     for over in [None, Some(&connections[4])] {
-        assert!(list(&unsent, SMALL + 1, over).await.is_none(), "more than all may have");
+        assert!(list(&limit, UNTRACKED_BYTES + 1, over).await.is_none(), "more than all may have");
     }
     drop(held.pop());
-    assert!(list(&unsent, MIB, Some(&connections[4])).await.is_some());
-    assert!(list(&unsent, MIB, Some(&connections[3])).await.is_some());
-    assert!(list(&unsent, MIB, Some(&connections[2])).await.is_none());
+    assert!(list(&limit, MIB, Some(&connections[4])).await.is_some());
+    assert!(list(&limit, MIB, Some(&connections[3])).await.is_some());
+    assert!(list(&limit, MIB, Some(&connections[2])).await.is_none());
     let taken = held.pop().expect("another").into_body().collect().await.expect("a body");
     assert_eq!(taken.to_bytes().len(), MIB);
-    assert!(list(&unsent, MIB, None).await.is_some());
+    assert!(list(&limit, MIB, None).await.is_some());
 }
 
 #[tokio::test]
 async fn who_has_changed_something_is_told_in_any_case() {
-    let unsent = Unsent::new();
-    let _full = unsent.room.try_acquire_many(FOR_ALL as u32);
-    let response = call(&unsent, IMPORT, MIB, None).await;
+    let limit = ResponseBufferLimit::new();
+    let _reserved = limit.room.try_acquire_many(MAX_BUFFERED_BYTES as u32);
+    let response = call(&limit, IMPORT, MIB, None).await;
     assert_eq!(response.into_body().collect().await.expect("a body").to_bytes().len(), MIB);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_taken_in_time_is_gone_and_its_connection_is_idle() {
-    let (unsent, connection) = (Unsent::new(), connection());
-    let mut body = list(&unsent, 3 * MIB, Some(&connection)).await.expect("room").into_body();
+    let (limit, connection) = (ResponseBufferLimit::new(), connection());
+    let mut body = list(&limit, 3 * MIB, Some(&connection)).await.expect("room").into_body();
     let first = body.frame().await.expect("a frame").expect("no error").into_data().expect("data");
-    assert_eq!(first.len(), PIECE);
-    tokio::time::sleep(TIME + 3 * TIME_PER_MIB - Duration::from_millis(1)).await;
-    assert_eq!(unsent.room.available_permits(), FOR_ALL - 3 * MIB);
+    assert_eq!(first.len(), CHUNK_BYTES);
+    tokio::time::sleep(SEND_TIMEOUT + 3 * SEND_TIMEOUT_PER_MIB - Duration::from_millis(1)).await;
+    assert_eq!(limit.room.available_permits(), MAX_BUFFERED_BYTES - 3 * MIB);
     assert!(connection.idle_since().is_none());
     tokio::time::sleep(Duration::from_millis(2)).await;
-    assert_eq!(unsent.room.available_permits(), FOR_ALL);
+    assert_eq!(limit.room.available_permits(), MAX_BUFFERED_BYTES);
     assert!(connection.idle_since().is_some());
     let late = body.frame().await.expect("the stream is not just over").expect_err("too late");
     assert_eq!(late.code(), Code::DeadlineExceeded);
     drop(body);
-    assert!(list(&unsent, MIB, Some(&connection)).await.is_some(), "the end of the call counts once");
+    assert!(list(&limit, MIB, Some(&connection)).await.is_some(), "the end of the call counts once");
 }

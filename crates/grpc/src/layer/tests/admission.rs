@@ -24,7 +24,7 @@ async fn an_unfinished_message_of_any_method_takes_no_permit() {
     let methods = options::methods().iter().map(|method| method.grpc_path.as_str());
     let probes = [HEALTH, "/grpc.health.v1.Health/Watch"];
     for path in methods.chain(probes) {
-        let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(1), present());
+        let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(1), database_up());
         let service = calls_in(layers, ok);
         for credential in [None, Some("Bearer wrong"), Some("Bearer reader"), Some("Bearer importer")] {
             for begins in [&b""[..], b"\0\0\0\0\x20half of it"] {
@@ -61,13 +61,9 @@ async fn the_message_of_a_method_without_a_session_arrives_in_five_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn strangers_take_nothing_from_authenticated_calls() {
-    let limits = Limits {
-        max_concurrent_requests: 2,
-        max_anonymous_requests: 4,
-        max_anonymous_requests_per_address: 2,
-        ..Limits::default()
-    };
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &limits, present());
+    let limits =
+        Limits { calls_at_once: 2, anonymous_calls_at_once: 4, anonymous_calls_per_address: 2, ..Limits::default() };
+    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &limits, database_up());
     let slow = calls_in(layers.clone(), |_| std::future::pending());
     let service = calls_in(layers, ok);
     // As many logins as there may be, from two addresses.
@@ -84,8 +80,8 @@ async fn strangers_take_nothing_from_authenticated_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn one_address_has_its_share_of_the_logins_only() {
-    let limits = Limits { max_anonymous_requests: 4, max_anonymous_requests_per_address: 2, ..Limits::default() };
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &limits, present());
+    let limits = Limits { anonymous_calls_at_once: 4, anonymous_calls_per_address: 2, ..Limits::default() };
+    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &limits, database_up());
     let slow = calls_in(layers.clone(), |_| std::future::pending());
     let service = calls_in(layers, ok);
     let flood = (0..100).map(|_| Box::pin(call(slow.clone(), from([192, 0, 2, 1], request(LOGIN, &[])))));
@@ -100,7 +96,7 @@ async fn one_address_has_its_share_of_the_logins_only() {
 
 #[tokio::test(start_paused = true)]
 async fn streams_that_never_end_leave_calls_their_permits() {
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(16), present());
+    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(16), database_up());
     let slow = calls_in(layers.clone(), |request: Request<Body>| async move {
         let _ = request.into_body().collect().await;
         Response::new(Body::empty())

@@ -54,17 +54,17 @@ async fn later_connections_have_the_low_stream_limit() {
     let mut open = Vec::new();
     for _ in 0..MAX_HIGH_LIMIT_CONNECTIONS {
         let (client, streams) = connected(address).await;
-        assert_eq!(streams, server::WIDE);
+        assert_eq!(streams, server::HIGH_STREAM_LIMIT);
         open.push(client);
     }
     let (mut narrow, streams) = connected(address).await;
-    assert_eq!(streams, server::NARROW);
+    assert_eq!(streams, server::LOW_STREAM_LIMIT);
     let channel = Endpoint::from_shared(format!("http://{address}")).expect("a URL").connect_lazy();
     HealthClient::new(channel).check(HealthCheckRequest::default()).await.expect("answered");
 
     open.pop();
     let another = async {
-        while connected(address).await.1 != server::WIDE {
+        while connected(address).await.1 != server::HIGH_STREAM_LIMIT {
             sleep(Duration::from_millis(5)).await;
         }
     };
