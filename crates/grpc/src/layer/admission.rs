@@ -167,9 +167,7 @@ impl Shared {
         request: &mut Request<Body>,
         arrived_at: Instant,
     ) -> Result<Option<Permit>, Rejection> {
-        let requested_timeout = deadline::requested_timeout(request.headers());
-        let deadline = arrived_at
-            + requested_timeout.map_or(method.time_limit, |requested_timeout| requested_timeout.min(method.time_limit));
+        let deadline = deadline::of(method, request.headers(), arrived_at);
         let wait = |longest| Wait { longest, deadline: Some(deadline) };
         let address = Party::of_address(request.extensions().get::<ClientAddress>().copied());
         if Guard::Admission.is_off() && !method.probe {
@@ -221,7 +219,9 @@ impl Shared {
         };
         let wait = Wait { longest: PERMIT_WAIT, deadline: Some(deadline) };
         let permit = self.checks.acquire(address, 0, wait).await.ok_or(Rejection::NoPermit)?;
-        let mut check = DetachOnDrop::new(Arc::clone(&self.sessions).check(credential), permit);
+        let mut check = DetachOnDrop::new(Arc::clone(&self.sessions).check(credential), permit, || {
+            Err(Error::internal("the check of a credential panicked"))
+        });
         // Nearly always it is known already.
         let checked = match futures::poll!(&mut check) {
             Poll::Ready(checked) => checked,
@@ -242,7 +242,7 @@ impl Shared {
 
     async fn wait_for<T: Send + 'static>(
         &self,
-        mut check: DetachOnDrop<T>,
+        mut check: DetachOnDrop<access_tokens_domain::Result<T>, Permit>,
         deadline: Instant,
     ) -> access_tokens_domain::Result<T> {
         let mut database_up = self.database_up.clone();
@@ -250,7 +250,7 @@ impl Shared {
             biased;
             checked = timeout_at(deadline, &mut check) => checked.unwrap_or_else(|_| Err(deadline::deadline_exceeded())),
             () = run_to_completion::database_down(&mut database_up) => {
-                check.cut();
+                check.abort();
                 Err(run_to_completion::database_unavailable())
             }
         }

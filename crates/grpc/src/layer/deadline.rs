@@ -15,7 +15,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::admitted::Admitted;
-use super::method;
+use super::method::{self, Method};
 use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
@@ -35,9 +35,7 @@ impl Middleware for Deadline {
     async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
         let arrived_at = request.extensions().get().map_or_else(Instant::now, Admitted::arrived_at);
-        let requested_timeout = requested_timeout(request.headers());
-        let deadline = arrived_at
-            + requested_timeout.map_or(method.time_limit, |requested_timeout| requested_timeout.min(method.time_limit));
+        let deadline = of(method, request.headers(), arrived_at);
         // A unary call has its whole message.
         let streams = method.client_streaming && !method.probe;
         let request = if streams { request.map(|body| with_deadline(deadline, body)) } else { request };
@@ -48,9 +46,12 @@ impl Middleware for Deadline {
     }
 }
 
-/// How long the caller waits, less the time that the answer takes.
-pub(super) fn requested_timeout(headers: &HeaderMap) -> Option<Duration> {
-    grpc_timeout(headers).map(|timeout| timeout.saturating_sub((timeout / 10).clamp(MIN_HEAD_START, MAX_HEAD_START)))
+/// Returns the deadline of a call that arrived at this time: what the caller asks for less the time that the response takes to reach it,
+/// at most the limit of the method.
+pub(super) fn of(method: &Method, headers: &HeaderMap, arrived_at: Instant) -> Instant {
+    let requested = grpc_timeout(headers)
+        .map(|timeout| timeout.saturating_sub((timeout / 10).clamp(MIN_HEAD_START, MAX_HEAD_START)));
+    arrived_at + requested.map_or(method.time_limit, |requested| requested.min(method.time_limit))
 }
 
 /// Is there a timeout that cannot be read?

@@ -63,30 +63,31 @@ use trace::Trace;
 use crate::limits::Limits;
 use access_tokens_telemetry::metrics::Metrics;
 
+/// Puts middleware around a handler, in the order of the list, outermost first. With `type` before the list: the type of that.
+macro_rules! stack {
+    (type $inner:ty) => { $inner };
+    (type $outer:ty, $($rest:tt)+) => { Stack<$outer, stack!(type $($rest)+)> };
+    ($inner:expr) => { $inner };
+    ($outer:expr, $($rest:tt)+) => { Stack { middleware: $outer, inner: stack!($($rest)+) } };
+}
+
 /// A service inside of all layers: the order.
 pub type Calls<S> = InFlight<
-    Stack<
-        AdmissionControl,
-        Stack<
-            CatchPanic,
-            Stack<
-                AssignRequestId,
-                Stack<
-                    Trace,
-                    Stack<
-                        MetricsLayer,
-                        Stack<
-                            Protocol,
-                            Stack<ResponseBufferLimit, Stack<Deadline, Stack<RunToCompletion, Arc<Authenticated<S>>>>>,
-                        >,
-                    >,
-                >,
-            >,
-        >,
-    >,
+    stack!(
+        type AdmissionControl,
+        CatchPanic,
+        AssignRequestId,
+        Trace,
+        MetricsLayer,
+        Protocol,
+        ResponseBufferLimit,
+        Deadline,
+        RunToCompletion,
+        Arc<Authenticated<S>>
+    ),
 >;
 
-type Authenticated<S> = Stack<Auth, Stack<NormalizeErrors, Endpoint<S>>>;
+type Authenticated<S> = stack!(type Auth, NormalizeErrors, Endpoint<S>);
 
 /// Puts services inside of all layers. All clones share one bound on calls.
 #[derive(Clone)]
@@ -124,19 +125,19 @@ impl<S: GrpcService> tower::Layer<S> for CallLayers {
     type Service = Calls<S>;
 
     fn layer(&self, service: S) -> Calls<S> {
-        let inner = Endpoint(service);
-        let inner = Stack { middleware: NormalizeErrors, inner };
-        let inner = Arc::new(Stack { middleware: Auth, inner });
-        let inner = Stack { middleware: self.run_to_completion.clone(), inner };
-        let inner = Stack { middleware: Deadline, inner };
-        let inner = Stack { middleware: self.response_buffer_limit.clone(), inner };
-        let inner = Stack { middleware: Protocol, inner };
-        let inner = Stack { middleware: self.metrics.clone(), inner };
-        let inner = Stack { middleware: Trace, inner };
-        let inner = Stack { middleware: AssignRequestId, inner };
-        let inner = Stack { middleware: CatchPanic, inner };
-        let inner = Stack { middleware: self.admission_control.clone(), inner };
-        InFlight::new(inner)
+        let authenticated = Arc::new(stack!(Auth, NormalizeErrors, Endpoint(service)));
+        InFlight::new(stack!(
+            self.admission_control.clone(),
+            CatchPanic,
+            AssignRequestId,
+            Trace,
+            self.metrics.clone(),
+            Protocol,
+            self.response_buffer_limit.clone(),
+            Deadline,
+            self.run_to_completion.clone(),
+            authenticated
+        ))
     }
 }
 

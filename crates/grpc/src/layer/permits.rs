@@ -17,6 +17,8 @@ use access_tokens_net::limit_key::LimitKey;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::detach_on_drop::Occupied;
+
 /// When the oldest call of a party has waited for this long, its newest call is served first.
 const STALLED_AFTER: Duration = Duration::from_millis(300);
 
@@ -87,6 +89,8 @@ struct Waiter {
 /// Permission for one call. When it is dropped, another call gets it.
 #[derive(Debug)]
 pub(super) struct Permit(Option<(PermitPool, LimitKey)>);
+
+impl Occupied for Permit {}
 
 impl PermitPool {
     pub(super) fn new(limits: PoolLimits) -> Self {

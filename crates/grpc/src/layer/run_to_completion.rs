@@ -1,27 +1,24 @@
-//! Runs each call to completion after its client has left, so that a transaction is never dropped half-way (ADR 7). While the
-//! database is away, calls are refused at once and calls in progress are dropped: no connection from before is used again. A call
-//! that only reads and waits in a queue of the store has begun nothing, and is dropped with its client.
+//! Runs each call to completion after its client has disconnected, so that a transaction is never dropped half-way (ADR 7). While the
+//! database is down, calls are refused at once and calls in progress are dropped: no connection from before is used again. A call that
+//! only reads and waits in a queue of the store has begun nothing, and is dropped with its client.
 
-use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use access_tokens_domain::ports::BoxFuture;
 use access_tokens_domain::{Error, Reason};
-use access_tokens_telemetry::in_current_trace;
-use futures::FutureExt;
+use access_tokens_telemetry::carried;
 use http::{Request, Response};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tracing::{Instrument, Span};
 
 use super::admitted::Admitted;
+use super::detach_on_drop::{DetachOnDrop, Occupied};
 use super::method;
 use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
-/// When to try again without a database.
+/// Time after which a call that found the database down may be tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
@@ -30,7 +27,6 @@ pub struct RunToCompletion {
 }
 
 impl RunToCompletion {
-    /// As long as the database is present.
     pub(super) fn new(database_up: watch::Receiver<bool>) -> Self {
         Self { database_up }
     }
@@ -39,21 +35,21 @@ impl RunToCompletion {
 impl Middleware for RunToCompletion {
     async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         if method::find(request.uri().path()).is_some_and(|method| method.probe) {
-            // Whether the service is alive can be asked without a database.
-            return Work::new(next.run_detached(request), None).await;
+            // Probes are answered without a database.
+            return run(next.run_detached(request), None).await;
         }
         let mut database_up = self.database_up.clone();
         if !*database_up.borrow_and_update() {
             return status::from_error(&database_unavailable()).into_http();
         }
         let admitted = request.extensions().get::<Admitted>().cloned();
-        let mut work = Work::new(next.run_detached(request), admitted);
+        let mut call = run(next.run_detached(request), admitted);
         tokio::select! {
             biased;
-            response = &mut work => response,
+            response = &mut call => response,
             () = database_down(&mut database_up) => {
-                // What it holds, others may be waiting for when the database is back.
-                work.cut();
+                // Other calls may wait for what this one holds when the database is back.
+                call.abort();
                 let text = "the database does not answer any more; the call may or may not have taken effect";
                 status::from_error(&unavailable(text)).into_http()
             }
@@ -61,74 +57,46 @@ impl Middleware for RunToCompletion {
     }
 }
 
-/// Ends when the database is away.
+/// Waits until the database is down.
 pub(super) async fn database_down(database_up: &mut watch::Receiver<bool>) {
     if database_up.wait_for(|database_up| !database_up).await.is_err() {
-        // Nobody watches: it never is.
+        // The database is no longer watched, so that it never counts as down.
         std::future::pending().await
     }
 }
 
-/// The work of a call. When it is dropped before its end, the rest runs in a task of its own, unless the call waits in a queue to
-/// read. Without that no task is needed, and none has to be woken for the answer.
-struct Work {
-    rest: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
-    /// The permit is taken until the work ends.
+type Call = DetachOnDrop<Response<Body>, CallInProgress>;
+
+fn run(call: impl Future<Output = Response<Body>> + Send + 'static, admitted: Option<Admitted>) -> Call {
+    let on_panic = || status::from_error(&Error::internal("a handler panicked")).into_http();
+    DetachOnDrop::new(Box::pin(call), CallInProgress { admitted, span: Span::current() }, on_panic)
+}
+
+/// What a call occupies.
+struct CallInProgress {
+    /// Its permit, until the work ends. None for probes.
     admitted: Option<Admitted>,
     span: Span,
 }
 
-impl Work {
-    fn new(work: impl Future<Output = Response<Body>> + Send + 'static, admitted: Option<Admitted>) -> Self {
-        // A panic's own message is for the panic hook only: it may hold anything.
-        let panicked = |_| status::from_error(&Error::internal("a handler panicked")).into_http();
-        let rest = AssertUnwindSafe(work).catch_unwind().map(move |done| done.unwrap_or_else(panicked));
-        Self { rest: Some(Box::pin(rest)), admitted, span: Span::current() }
-    }
-
-    fn is_queued(&self) -> bool {
+impl Occupied for CallInProgress {
+    fn may_be_dropped(&self) -> bool {
         self.admitted.as_ref().is_some_and(|admitted| admitted.state().is_queued())
     }
 
-    /// Drops it.
-    fn cut(mut self) {
-        self.rest = None;
+    fn finish<T: Send + 'static>(self, rest: BoxFuture<'static, T>) -> impl Future<Output = ()> + Send + 'static {
+        let Self { admitted, span } = self;
+        let rest = async move {
+            match &admitted {
+                Some(admitted) => _ = admitted.state().run_abandoned(rest).await,
+                None => _ = rest.await,
+            }
+        };
+        carried(rest.instrument(span))
     }
 }
 
-impl Future for Work {
-    type Output = Response<Body>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
-        let Some(rest) = &mut self.rest else { return Poll::Pending };
-        let done = rest.as_mut().poll(context);
-        if done.is_ready() {
-            self.rest = None;
-        }
-        done
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        // Without a runtime the process is at its end.
-        if let Some(rest) = self.rest.take()
-            && !self.is_queued()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let admitted = self.admitted.take();
-            let rest = async move {
-                match &admitted {
-                    Some(admitted) => _ = admitted.state().run_abandoned(rest).await,
-                    None => _ = rest.await,
-                }
-            };
-            runtime.spawn(in_current_trace(rest.instrument(self.span.clone())));
-        }
-    }
-}
-
-/// The error of calls that come while the database is away.
+/// Returns the error of calls that arrive while the database is down.
 pub(super) fn database_unavailable() -> Error {
     unavailable("the database does not answer; try again")
 }
@@ -157,7 +125,7 @@ mod tests {
 
     /// A call that waits twice, the second time for a turn in a queue, where it may be dropped if it only reads. The receiver tells
     /// whether it has come to its end.
-    async fn begin(reads: bool) -> (Work, [oneshot::Sender<()>; 2], oneshot::Receiver<()>) {
+    async fn begin(reads: bool) -> (Call, [oneshot::Sender<()>; 2], oneshot::Receiver<()>) {
         let ((go, gone), (give, turn), (end, ended)) = (oneshot::channel(), oneshot::channel(), oneshot::channel());
         let admitted = admitted().await;
         let call = admitted.clone();
@@ -167,7 +135,7 @@ mod tests {
             let _ = end.send(());
             Response::new(Body::empty())
         };
-        (Work::new(work, Some(admitted)), [go, give], ended)
+        (run(work, Some(admitted)), [go, give], ended)
     }
 
     #[tokio::test]
