@@ -1,4 +1,4 @@
-//! Identifiers: the one alternative that a caller gives. A oneof cannot carry several; none is a violation.
+//! Identifiers. The caller gives exactly one alternative of a oneof: it cannot carry several, and none is a violation.
 
 use access_tokens_domain::Reason;
 use access_tokens_domain::error::Violations;
@@ -14,7 +14,18 @@ const ACCOUNT: &str = "accounts_receivable_identifier";
 const PARTICIPANT: &str = "rewards_participant_identifier";
 const CLASSIFICATION: &str = "classification_identifier";
 
-/// The access token, which is required.
+/// Converts the alternatives of a oneof that have the same names and values in the domain. `None`: no alternative is given.
+macro_rules! same_alternatives {
+    ($given:expr, $wire:path => $domain:ident { $($alternative:ident),+ }) => {{
+        use $wire as Wire;
+        match $given {
+            $(Some(Wire::$alternative(value)) => Some($domain::$alternative(value)),)+
+            None => None,
+        }
+    }};
+}
+
+/// Reads the identifier of the access token, which is required.
 pub(super) fn access_token(
     identifier: Option<v1::AccessTokenIdentifier>,
     violations: &mut Violations,
@@ -33,7 +44,7 @@ pub(super) fn access_token(
     }
 }
 
-/// A login, with at most one secret.
+/// Reads a login, with at most one secret.
 fn credential(given: v1::access_token_identifier::Credential, violations: &mut Violations) -> AccessTokenIdentifier {
     if given.pass_code.is_some() && given.one_time_password.is_some() {
         let field = format!("{TOKEN}.credential.one_time_password");
@@ -44,48 +55,43 @@ fn credential(given: v1::access_token_identifier::Credential, violations: &mut V
     AccessTokenIdentifier::Credential { identifier: given.identifier, proof: pass_code.or(one_time_password) }
 }
 
-/// An accounts receivable, where one is given.
+/// Reads the identifier of an accounts receivable, if one is given.
 pub(super) fn accounts_receivable(
     identifier: Option<v1::AccountsReceivableIdentifier>,
     violations: &mut Violations,
 ) -> Option<AccountsReceivableIdentifier> {
-    use v1::accounts_receivable_identifier::Identifier;
-    match identifier?.identifier {
-        Some(Identifier::Id(id)) => Some(AccountsReceivableIdentifier::Id(id)),
-        Some(Identifier::Number(number)) => Some(AccountsReceivableIdentifier::Number(number)),
-        Some(Identifier::Name(name)) => Some(AccountsReceivableIdentifier::Name(name)),
-        None => none_of(ACCOUNT, "id, number, name", violations),
-    }
+    same_alternatives!(
+        identifier?.identifier,
+        v1::accounts_receivable_identifier::Identifier => AccountsReceivableIdentifier { Id, Number, Name }
+    )
+    .or_else(|| none_of(ACCOUNT, "id, number, name", violations))
 }
 
-/// A rewards participant, where one is given.
+/// Reads the identifier of a rewards participant, if one is given.
 pub(super) fn rewards_participant(
     identifier: Option<v1::RewardsParticipantIdentifier>,
     violations: &mut Violations,
 ) -> Option<RewardsParticipantIdentifier> {
-    use v1::rewards_participant_identifier::Identifier;
-    match identifier?.identifier {
-        Some(Identifier::Id(id)) => Some(RewardsParticipantIdentifier::Id(id)),
-        Some(Identifier::Number(number)) => Some(RewardsParticipantIdentifier::Number(number)),
-        None => none_of(PARTICIPANT, "id, number", violations),
-    }
+    same_alternatives!(
+        identifier?.identifier,
+        v1::rewards_participant_identifier::Identifier => RewardsParticipantIdentifier { Id, Number }
+    )
+    .or_else(|| none_of(PARTICIPANT, "id, number", violations))
 }
 
-/// A classification, where one is given.
+/// Reads the identifier of a classification, if one is given.
 pub(super) fn classification(
     identifier: Option<v1::ClassificationIdentifier>,
     violations: &mut Violations,
 ) -> Option<ClassificationIdentifier> {
-    use v1::classification_identifier::Identifier;
-    match identifier?.identifier {
-        Some(Identifier::Id(id)) => Some(ClassificationIdentifier::Id(id)),
-        Some(Identifier::Name(name)) => Some(ClassificationIdentifier::Name(name)),
-        Some(Identifier::AlternativeCode(code)) => Some(ClassificationIdentifier::AlternativeCode(code)),
-        None => none_of(CLASSIFICATION, "id, name, alternative_code", violations),
-    }
+    same_alternatives!(
+        identifier?.identifier,
+        v1::classification_identifier::Identifier => ClassificationIdentifier { Id, Name, AlternativeCode }
+    )
+    .or_else(|| none_of(CLASSIFICATION, "id, name, alternative_code", violations))
 }
 
-/// The owner whose tokens are listed, which is required.
+/// Reads the owner whose tokens are listed, which is required.
 pub(super) fn owner(
     owner: Option<list_access_tokens_request::Owner>,
     violations: &mut Violations,
@@ -106,43 +112,26 @@ pub(super) fn owner(
     }
 }
 
-/// The token whose pass code is reset, which is required.
-pub(super) fn reset_pass_code(
-    named: Option<v1::reset_pass_code_request::AccessToken>,
-    violations: &mut Violations,
-) -> Option<ResetIdentifier> {
-    use v1::reset_pass_code_request::AccessToken;
-    match named {
-        Some(AccessToken::AuthenticationCode(code)) => Some(ResetIdentifier::AuthenticationCode(code)),
-        Some(AccessToken::Identifier(identifier)) => Some(ResetIdentifier::Identifier(identifier)),
-        None => neither(violations),
-    }
+/// Declares functions that read which access token a request is about. It is required.
+macro_rules! reset_identifiers {
+    ($($name:ident: $request:ident),+) => {$(
+        pub(super) fn $name(
+            identifier: Option<v1::$request::AccessToken>,
+            violations: &mut Violations,
+        ) -> Option<ResetIdentifier> {
+            same_alternatives!(
+                identifier,
+                v1::$request::AccessToken => ResetIdentifier { AuthenticationCode, Identifier }
+            )
+            .or_else(|| neither(violations))
+        }
+    )+};
 }
 
-/// The token whose verification code is reset, which is required.
-pub(super) fn reset_verification_code(
-    named: Option<v1::reset_verification_code_request::AccessToken>,
-    violations: &mut Violations,
-) -> Option<ResetIdentifier> {
-    use v1::reset_verification_code_request::AccessToken;
-    match named {
-        Some(AccessToken::AuthenticationCode(code)) => Some(ResetIdentifier::AuthenticationCode(code)),
-        Some(AccessToken::Identifier(identifier)) => Some(ResetIdentifier::Identifier(identifier)),
-        None => neither(violations),
-    }
-}
-
-/// The token whose pass code is forgotten, which is required.
-pub(super) fn forgot_pass_code(
-    named: Option<v1::forgot_pass_code_request::AccessToken>,
-    violations: &mut Violations,
-) -> Option<ResetIdentifier> {
-    use v1::forgot_pass_code_request::AccessToken;
-    match named {
-        Some(AccessToken::AuthenticationCode(code)) => Some(ResetIdentifier::AuthenticationCode(code)),
-        Some(AccessToken::Identifier(identifier)) => Some(ResetIdentifier::Identifier(identifier)),
-        None => neither(violations),
-    }
+reset_identifiers! {
+    reset_pass_code: reset_pass_code_request,
+    reset_verification_code: reset_verification_code_request,
+    forgot_pass_code: forgot_pass_code_request
 }
 
 fn none_of<T>(field: &str, alternatives: &str, violations: &mut Violations) -> Option<T> {
