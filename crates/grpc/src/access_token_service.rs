@@ -29,7 +29,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         read_after::consistency(self.0.replicas.as_deref(), request.metadata(), caller)
     }
 
-    async fn show(&self, request: Request<v1::ShowAccessTokenRequest>) -> Result<v1::AccessToken> {
+    async fn show_access_token(&self, request: Request<v1::ShowAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (consistency, admitted) = (self.consistency(&request, &caller), Admitted::of(&request));
         let (identifier, fields) = request::show(request.into_inner())?;
@@ -38,7 +38,10 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         Ok(token::access_token(found, &fields))
     }
 
-    async fn list(&self, request: Request<v1::ListAccessTokensRequest>) -> Result<v1::ListAccessTokensResponse> {
+    async fn list_access_tokens(
+        &self,
+        request: Request<v1::ListAccessTokensRequest>,
+    ) -> Result<v1::ListAccessTokensResponse> {
         let caller = caller(&request)?;
         let consistency = self.consistency(&request, &caller);
         let (list, fields) = request::list(request.into_inner())?;
@@ -49,7 +52,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         })
     }
 
-    async fn not_associated(
+    async fn get_not_associated_access_tokens(
         &self,
         request: Request<v1::GetNotAssociatedAccessTokensRequest>,
     ) -> Result<v1::GetNotAssociatedAccessTokensResponse> {
@@ -62,35 +65,35 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         })
     }
 
-    async fn create(&self, request: Request<v1::CreateAccessTokenRequest>) -> Result<v1::AccessToken> {
+    async fn create_access_token(&self, request: Request<v1::CreateAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (create, fields) = changes::create(request.into_inner())?;
         let created = self.use_cases().create(&caller, create, &fields).await?;
         Ok(token::access_token(created, &fields))
     }
 
-    async fn update(&self, request: Request<v1::UpdateAccessTokenRequest>) -> Result<v1::AccessToken> {
+    async fn update_access_token(&self, request: Request<v1::UpdateAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let ((identifier, update), fields) = changes::update(request.into_inner())?;
         let updated = self.use_cases().update(&caller, &identifier, update, &fields).await?;
         Ok(token::access_token(updated, &fields))
     }
 
-    async fn verify(&self, request: Request<v1::VerifyAccessTokenRequest>) -> Result<v1::AccessToken> {
+    async fn verify_access_token(&self, request: Request<v1::VerifyAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (verify, fields) = request::verify(request.into_inner())?;
         let verified = self.use_cases().verify(&caller, verify, &fields).await?;
         Ok(token::access_token(verified, &fields))
     }
 
-    async fn reset_pass(&self, request: Request<v1::ResetPassCodeRequest>) -> Result<v1::ResetPassCodeResponse> {
+    async fn reset_pass_code(&self, request: Request<v1::ResetPassCodeRequest>) -> Result<v1::ResetPassCodeResponse> {
         let caller = caller(&request)?;
         let (identifier, fields) = request::reset_pass_code(request.into_inner())?;
         let issued = self.use_cases().reset_pass_code(&caller, &identifier).await?;
         Ok(token::issued_pass_code(issued, &fields))
     }
 
-    async fn reset_verification(
+    async fn reset_verification_code(
         &self,
         request: Request<v1::ResetVerificationCodeRequest>,
     ) -> Result<v1::ResetVerificationCodeResponse> {
@@ -100,28 +103,28 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         Ok(token::issued_verification_code(issued, &fields))
     }
 
-    async fn otp(&self, request: Request<v1::GenerateOtpRequest>) -> Result<v1::GenerateOtpResponse> {
+    async fn generate_otp(&self, request: Request<v1::GenerateOtpRequest>) -> Result<v1::GenerateOtpResponse> {
         let caller = caller(&request)?;
         let (identifier, fields) = request::generate_otp(request.into_inner())?;
         let issued = self.use_cases().generate_otp(&caller, &identifier).await?;
         Ok(token::issued_one_time_password(issued, &fields))
     }
 
-    async fn switch_on(&self, request: Request<v1::SetAsEffectiveRequest>) -> Result<v1::AccessToken> {
+    async fn set_as_effective(&self, request: Request<v1::SetAsEffectiveRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (identifier, fields) = request::set_as_effective(request.into_inner())?;
         let set = self.use_cases().set_as_effective(&caller, &identifier, &fields).await?;
         Ok(token::access_token(set, &fields))
     }
 
-    async fn switch_off(&self, request: Request<v1::SetAsNotEffectiveRequest>) -> Result<v1::AccessToken> {
+    async fn set_as_not_effective(&self, request: Request<v1::SetAsNotEffectiveRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (identifier, fields) = request::set_as_not_effective(request.into_inner())?;
         let set = self.use_cases().set_as_not_effective(&caller, &identifier, &fields).await?;
         Ok(token::access_token(set, &fields))
     }
 
-    async fn classifications(
+    async fn list_classifications(
         &self,
         request: Request<v1::ListClassificationsRequest>,
     ) -> Result<v1::ListClassificationsResponse> {
@@ -137,33 +140,33 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
 rpcs! {
     AccessTokenService for AccessTokenGrpc, spans "AccessTokens";
 
-    ShowAccessToken: show_access_token(ShowAccessTokenRequest => request::show) -> AccessToken = show;
-    ListAccessTokens: list_access_tokens(ListAccessTokensRequest => request::list) -> ListAccessTokensResponse = list;
+    ShowAccessToken: show_access_token(ShowAccessTokenRequest => request::show) -> AccessToken;
+    ListAccessTokens: list_access_tokens(ListAccessTokensRequest => request::list) -> ListAccessTokensResponse;
     GetNotAssociatedAccessTokens: get_not_associated_access_tokens(
         GetNotAssociatedAccessTokensRequest => request::not_associated
-    ) -> GetNotAssociatedAccessTokensResponse = not_associated;
-    CreateAccessToken: create_access_token(CreateAccessTokenRequest => changes::create) -> AccessToken = create;
-    UpdateAccessToken: update_access_token(UpdateAccessTokenRequest => changes::update) -> AccessToken = update;
-    VerifyAccessToken: verify_access_token(VerifyAccessTokenRequest => request::verify) -> AccessToken = verify;
+    ) -> GetNotAssociatedAccessTokensResponse;
+    CreateAccessToken: create_access_token(CreateAccessTokenRequest => changes::create) -> AccessToken;
+    UpdateAccessToken: update_access_token(UpdateAccessTokenRequest => changes::update) -> AccessToken;
+    VerifyAccessToken: verify_access_token(VerifyAccessTokenRequest => request::verify) -> AccessToken;
     ResetPassCode: reset_pass_code(ResetPassCodeRequest => request::reset_pass_code)
-        -> ResetPassCodeResponse = reset_pass;
+        -> ResetPassCodeResponse;
     ResetVerificationCode: reset_verification_code(ResetVerificationCodeRequest => request::reset_verification_code)
-        -> ResetVerificationCodeResponse = reset_verification;
-    GenerateOtp: generate_otp(GenerateOtpRequest => request::generate_otp) -> GenerateOtpResponse = otp;
-    SetAsEffective: set_as_effective(SetAsEffectiveRequest => request::set_as_effective) -> AccessToken = switch_on;
+        -> ResetVerificationCodeResponse;
+    GenerateOtp: generate_otp(GenerateOtpRequest => request::generate_otp) -> GenerateOtpResponse;
+    SetAsEffective: set_as_effective(SetAsEffectiveRequest => request::set_as_effective) -> AccessToken;
     SetAsNotEffective: set_as_not_effective(SetAsNotEffectiveRequest => request::set_as_not_effective)
-        -> AccessToken = switch_off;
+        -> AccessToken;
     ListClassifications: list_classifications(ListClassificationsRequest => request::list_classifications)
-        -> ListClassificationsResponse = classifications;
-    CheckPassCode: check_pass_code(CheckPassCodeRequest => credential::check_pass_code) -> AccessToken = check;
+        -> ListClassificationsResponse;
+    CheckPassCode: check_pass_code(CheckPassCodeRequest => credential::check_pass_code) -> AccessToken;
     ChangePassCode: change_pass_code(ChangePassCodeRequest => credential::change_pass_code)
-        -> AccessToken = change_pass;
-    VerifyOtp: verify_otp(VerifyOtpRequest => credential::verify_otp) -> AccessToken = use_otp;
+        -> AccessToken;
+    VerifyOtp: verify_otp(VerifyOtpRequest => credential::verify_otp) -> AccessToken;
     ForgotPassCode: forgot_pass_code(ForgotPassCodeRequest => credential::forgot_pass_code)
-        -> ForgotPassCodeResponse = forgot;
-    UnlockAccessToken: unlock_access_token(UnlockAccessTokenRequest => credential::unlock) -> AccessToken = unlock;
+        -> ForgotPassCodeResponse;
+    UnlockAccessToken: unlock_access_token(UnlockAccessTokenRequest => credential::unlock) -> AccessToken;
     ExplainAccessToken: explain_access_token(ExplainAccessTokenRequest => request::explain)
-        -> ExplainAccessTokenResponse = explain;
+        -> ExplainAccessTokenResponse;
     ListGuessBudgets: list_guess_budgets(ListGuessBudgetsRequest => request::list_guess_budgets)
-        -> ListGuessBudgetsResponse = guess_budgets;
+        -> ListGuessBudgetsResponse;
 }

@@ -23,7 +23,7 @@ use super::rpcs::rpcs;
 pub(super) struct AuthenticationGrpc<S>(pub(super) Arc<App<S>>);
 
 impl<S: Store + AccountStore> AuthenticationGrpc<S> {
-    async fn open(&self, request: Request<v1::LoginRequest>) -> Result<v1::LoginResponse> {
+    async fn login(&self, request: Request<v1::LoginRequest>) -> Result<v1::LoginResponse> {
         let address = request.extensions().get::<ClientAddress>().map(|address| address.ip());
         let v1::LoginRequest { username, password, organisation, unit, .. } = request.into_inner();
         let (password, unit) = (Secret::new(password), unit.as_deref());
@@ -31,14 +31,14 @@ impl<S: Store + AccountStore> AuthenticationGrpc<S> {
         self.0.sessions.login(login).await.map(opened)
     }
 
-    async fn open_with_api_key(&self, request: Request<v1::LoginWithApiKeyRequest>) -> Result<v1::LoginResponse> {
+    async fn login_with_api_key(&self, request: Request<v1::LoginWithApiKeyRequest>) -> Result<v1::LoginResponse> {
         let given = api_key(request.metadata());
         let address = request.extensions().get::<ClientAddress>().map(|address| address.ip());
         let key = login::api_key(given, request.into_inner())?;
         self.0.sessions.login_with_api_key(&key, address).await.map(opened)
     }
 
-    async fn end(&self, request: Request<v1::ReleaseTokenRequest>) -> Result<v1::ReleaseTokenResponse> {
+    async fn release_token(&self, request: Request<v1::ReleaseTokenRequest>) -> Result<v1::ReleaseTokenResponse> {
         let (caller, session) = (request.extensions().get::<Caller>(), request.extensions().get::<Arc<Session>>());
         // A caller with an API key has no session that could end.
         let (Some(caller), Some(session)) = (caller, session) else { return Err(Error::invalid_token()) };
@@ -50,10 +50,10 @@ impl<S: Store + AccountStore> AuthenticationGrpc<S> {
 rpcs! {
     AuthenticationService for AuthenticationGrpc, spans "Sessions";
 
-    Login: login(LoginRequest => Ok) -> LoginResponse = open;
+    Login: login(LoginRequest => Ok) -> LoginResponse;
     LoginWithApiKey: login_with_api_key(LoginWithApiKeyRequest => |request| login::api_key(None, request))
-        -> LoginResponse = open_with_api_key;
-    ReleaseToken: release_token(ReleaseTokenRequest => Ok) -> ReleaseTokenResponse = end in span "Sessions.release";
+        -> LoginResponse;
+    ReleaseToken: release_token(ReleaseTokenRequest => Ok) -> ReleaseTokenResponse in span "Sessions.release";
 }
 
 fn opened(token: Secret) -> v1::LoginResponse {

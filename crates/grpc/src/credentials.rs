@@ -18,28 +18,31 @@ use super::convert::{credential, explanation, request, token};
 const FORGOT_INTERVAL: Duration = Duration::from_millis(25);
 
 impl<S: Store + AccountStore> AccessTokenGrpc<S> {
-    pub(super) async fn check(&self, request: Request<v1::CheckPassCodeRequest>) -> Result<v1::AccessToken> {
+    pub(super) async fn check_pass_code(&self, request: Request<v1::CheckPassCodeRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (presented, fields) = credential::check_pass_code(request.into_inner())?;
         let checked = self.use_cases().check_pass_code(&caller, &presented, &fields).await?;
         Ok(token::access_token(checked, &fields))
     }
 
-    pub(super) async fn change_pass(&self, request: Request<v1::ChangePassCodeRequest>) -> Result<v1::AccessToken> {
+    pub(super) async fn change_pass_code(
+        &self,
+        request: Request<v1::ChangePassCodeRequest>,
+    ) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (change, fields) = credential::change_pass_code(request.into_inner())?;
         let changed = self.use_cases().change_pass_code(&caller, change, &fields).await?;
         Ok(token::access_token(changed, &fields))
     }
 
-    pub(super) async fn use_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Result<v1::AccessToken> {
+    pub(super) async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (presented, fields) = credential::verify_otp(request.into_inner())?;
         let used = self.use_cases().verify_otp(&caller, &presented, &fields).await?;
         Ok(token::access_token(used, &fields))
     }
 
-    pub(super) async fn forgot(
+    pub(super) async fn forgot_pass_code(
         &self,
         request: Request<v1::ForgotPassCodeRequest>,
     ) -> Result<v1::ForgotPassCodeResponse> {
@@ -51,14 +54,17 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         done.map(|()| v1::ForgotPassCodeResponse {})
     }
 
-    pub(super) async fn unlock(&self, request: Request<v1::UnlockAccessTokenRequest>) -> Result<v1::AccessToken> {
+    pub(super) async fn unlock_access_token(
+        &self,
+        request: Request<v1::UnlockAccessTokenRequest>,
+    ) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let ((identifier, kinds), fields) = credential::unlock(request.into_inner())?;
         let unlocked = self.use_cases().unlock(&caller, &identifier, &kinds, &fields).await?;
         Ok(token::access_token(unlocked, &fields))
     }
 
-    pub(super) async fn explain(
+    pub(super) async fn explain_access_token(
         &self,
         request: Request<v1::ExplainAccessTokenRequest>,
     ) -> Result<v1::ExplainAccessTokenResponse> {
@@ -68,7 +74,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         Ok(explanation::explanation(explained, &fields))
     }
 
-    pub(super) async fn guess_budgets(
+    pub(super) async fn list_guess_budgets(
         &self,
         request: Request<v1::ListGuessBudgetsRequest>,
     ) -> Result<v1::ListGuessBudgetsResponse> {

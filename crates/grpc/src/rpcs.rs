@@ -14,37 +14,27 @@ use super::status;
 /// ```text
 /// rpcs! {
 ///     AccessTokenService for AccessTokenGrpc, spans "AccessTokens";
-///     ShowAccessToken: show_access_token(ShowAccessTokenRequest => request::show) -> AccessToken = show;
+///     ShowAccessToken: show_access_token(ShowAccessTokenRequest => request::show) -> AccessToken;
 /// }
 /// ```
 ///
 /// The row says: the RPC `ShowAccessToken` is the method `show_access_token` of the trait. Its request is a `ShowAccessTokenRequest`, which
-/// `request::show` converts; `Ok` stands for a request without a conversion. The method `show` of `AccessTokenGrpc` answers the call. The
-/// span of the call is `AccessTokens.show_access_token`; a row may end in `in span "..."` to have another one.
+/// `request::show` converts; `Ok` stands for a request without a conversion. The inherent method `show_access_token` of `AccessTokenGrpc`
+/// answers the call. The span of the call is `AccessTokens.show_access_token`; a row may end in `in span "..."` to have another one.
 ///
-/// From the table follow the implementation of the trait and `RPCS`, the list that the fuzz targets read. A method without a row does not
-/// compile. A row whose name and messages are not those of the contract fails a test of [`super::fuzzing`]. A row without a conversion does
-/// not compile.
+/// From the table follow the implementation of the trait and `RPCS`, the list that the fuzz targets read. A method without a row, a row
+/// without a conversion and a row without an inherent method do not compile. A row whose name and messages are not those of the contract
+/// fails a test of [`super::fuzzing`].
 ///
 /// A streaming method has no row: [`super::directory_service`] implements it and declares it in its own `RPCS`.
 ///
-/// A new RPC touches these places:
-///
-/// 1. `proto/accesstoken/v1`: the method with its options (permission, `reads`, HTTP paths, release) and its messages. The rules of
-///    admission, the routes of the gateway, the OpenAPI document, and the client of `crates/testapp` read them there. The first byte of an
-///    input in `tests/fuzz/corpus/messages` is the position of the method in the contract; a method that is not the last one moves others.
-/// 2. `crates/proto/tests/completeness.rs` and `releases.rs`: what the specification says of the method.
-/// 3. `crates/domain`: the use case.
-/// 4. `convert`: the conversion of the request. A message has one conversion, which the method below and the row both name.
-/// 5. The service file: the row, and the method that the row names.
-/// 6. `crates/gateway/src/route.rs` and `tests/tests/system` (`gateway_agrees`, `codes/one_time_password.rs`): tests that list methods with
-///    example requests.
+/// `docs/adding-an-rpc.md` lists the places that a new RPC touches.
 macro_rules! rpcs {
     (
         $service:ident for $implementation:ident, spans $prefix:literal;
         $(
             $name:ident: $method:ident($request:ident => $convert:expr) -> $response:ident
-                = $answers:ident $(in span $span:literal)?;
+                $(in span $span:literal)?;
         )+
     ) => {
         #[tonic::async_trait]
@@ -58,7 +48,7 @@ macro_rules! rpcs {
                     request: tonic::Request<access_tokens_proto::v1::$request>,
                 ) -> $crate::rpcs::Answer<access_tokens_proto::v1::$response> {
                     let span = $crate::rpcs::rpcs!(@span $prefix, $method $(, $span)?);
-                    $crate::rpcs::answer(span, std::pin::pin!(self.$answers(request))).await
+                    $crate::rpcs::answer(span, std::pin::pin!(self.$method(request))).await
                 }
             )+
         }
