@@ -1,51 +1,58 @@
-use access_tokens_proto::json::{field_mask_from_str, field_mask_to_string, from_value, to_value};
-use access_tokens_proto::v1;
-use prost::{Message, Name};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use access_tokens_grpc::fuzzing::convert;
+use access_tokens_proto::descriptor_pool;
+use access_tokens_proto::json::{dynamic_from_value, dynamic_to_value, field_mask_from_str, field_mask_to_string};
+use access_tokens_proto::options::methods;
+use prost::Message;
+use prost_reflect::MessageDescriptor;
 use serde_json::Value;
 
 use crate::canary::{self, CANARY};
 use crate::selection::select;
 
-macro_rules! messages {
-    ($($name:ident)*) => { [$(round_trip::<v1::$name>),*] };
-}
-
-const MESSAGES: [fn(&Value); 26] = messages!(
-    ShowAccessTokenRequest ListAccessTokensRequest GetNotAssociatedAccessTokensRequest CreateAccessTokenRequest
-    UpdateAccessTokenRequest VerifyAccessTokenRequest ResetPassCodeRequest ResetVerificationCodeRequest
-    GenerateOtpRequest SetAsEffectiveRequest SetAsNotEffectiveRequest ListClassificationsRequest CheckPassCodeRequest
-    ChangePassCodeRequest VerifyOtpRequest ForgotPassCodeRequest UnlockAccessTokenRequest ExplainAccessTokenRequest
-    ListGuessBudgetsRequest LoginRequest LoginWithApiKeyRequest ReleaseTokenRequest ImportDirectoryRequest AccessToken
-    ListAccessTokensResponse ExplainAccessTokenResponse
-);
+/// The requests of all methods and then their answers, each once, in the order of the contract.
+static MESSAGES: LazyLock<Vec<MessageDescriptor>> = LazyLock::new(|| {
+    let names = methods().iter().map(|method| &method.input).chain(methods().iter().map(|method| &method.output));
+    let mut seen = BTreeSet::new();
+    let descriptor = |name: &String| descriptor_pool().get_message_by_name(name).expect("a message of the contract");
+    names.filter(|name| seen.insert(name.as_str())).map(descriptor).collect()
+});
 
 /// JSON by the canonical mapping. Asserts that a message that was read is written and read again as the same message.
 pub fn json(data: &[u8]) {
     let Some((message, text)) = select(&MESSAGES, data) else { return };
     let Ok(mut value) = serde_json::from_slice::<Value>(text) else { return };
-    message(&value);
-    // The same with wrong values only, none of which may be repeated.
+    round_trip(message, &value);
+    // And with nothing but wrong values, none of which may be repeated.
     canary::in_json(&mut value, &|_| true);
-    message(&value);
+    round_trip(message, &value);
 }
 
-fn round_trip<M: Message + Name + Default + PartialEq>(value: &Value) {
-    match from_value::<M>(value) {
+fn round_trip(descriptor: &MessageDescriptor, value: &Value) {
+    match dynamic_from_value(descriptor, value) {
         Ok(message) => {
-            let written = to_value(&message);
-            let again: M = from_value(&written).unwrap_or_else(|faults| panic!("{written} is refused: {faults:?}"));
+            let written = dynamic_to_value(&message);
+            let again = dynamic_from_value(descriptor, &written)
+                .unwrap_or_else(|violations| panic!("{written} is refused: {violations:?}"));
+            let bytes = message.encode_to_vec();
             if masks_survive(value) {
-                assert_eq!(to_value(&again), written);
-                // Bytes are compared, because NaN is not equal to itself.
-                assert_eq!(again.encode_to_vec(), message.encode_to_vec(), "{written}");
+                assert_eq!(dynamic_to_value(&again), written);
+                // Bytes, because a number that is none is not equal to itself.
+                assert_eq!(again.encode_to_vec(), bytes, "{written}");
             }
-            assert!(M::decode(message.encode_to_vec().as_slice()).is_ok());
+            // The generated code reads it too.
+            for method in methods().iter().filter(|method| method.input == descriptor.full_name()) {
+                assert!(convert(&method.grpc_path, &bytes).is_some(), "{written}");
+            }
         }
-        Err(faults) => {
-            assert!(!faults.is_empty(), "refused without a fault");
-            for fault in faults {
-                assert!(!fault.description.is_empty() && !fault.description.contains(CANARY), "{fault:?}");
-                assert!(fault.description.len() < 4_000, "{fault:?}");
+        Err(violations) => {
+            assert!(!violations.is_empty(), "refused without a violation");
+            for violation in violations {
+                let description = &violation.description;
+                assert!(!description.is_empty() && !description.contains(CANARY), "{violation:?}");
+                assert!(description.len() < 4_000, "{violation:?}");
             }
         }
     }

@@ -1,14 +1,16 @@
 //! Random requests in two forms: as a client of the original API writes them, and as in the contract.
 
 use access_tokens_domain::time;
-use access_tokens_testkit::random::Rng;
+use access_tokens_proto::descriptor_pool;
+use access_tokens_proto::options::{MethodInfo, methods};
+use access_tokens_testkit::random::SeededRandom;
 use serde_json::{Map, Value, json};
 
 /// One request.
 pub(super) struct Asked {
     /// Method of the service.
     pub(super) method: &'static str,
-    /// Path over HTTP.
+    /// Its path over HTTP, below `/v1/`.
     pub(super) path: &'static str,
     /// Query, if the method is called by GET.
     pub(super) query: Option<String>,
@@ -16,19 +18,14 @@ pub(super) struct Asked {
     pub(super) body: Value,
     /// Message for the service.
     pub(super) message: Value,
-    /// Field of the answer that is a list.
-    pub(super) list: Option<&'static str>,
+    /// The field of the answer that is a list.
+    pub(super) list: Option<String>,
 }
 
 impl Asked {
     /// Returns whether an identifier has no alternative.
     pub(super) fn is_nameless(&self) -> bool {
         self.message["access_token_identifier"] == json!({})
-    }
-
-    /// Returns whether the answer contains more than access tokens.
-    pub(super) fn explains(&self) -> bool {
-        ["ExplainAccessToken", "ListGuessBudgets"].contains(&self.method)
     }
 }
 
@@ -49,8 +46,26 @@ const EXPLAINED: [&str; 4] = [
     "obstacles.kind,access_token",
 ];
 
-/// Generates requests; equal seeds give equal requests.
-pub(super) struct Generator(Rng);
+/// The methods of `AccessTokenService`, as the contract has them. Those that create and update stand twice.
+fn choices() -> Vec<(&'static str, &'static MethodInfo)> {
+    let named = methods().iter().filter_map(|method| {
+        let name = method.grpc_path.strip_prefix("/accesstoken.v1.AccessTokenService/")?;
+        let times = if ["CreateAccessToken", "UpdateAccessToken"].contains(&name) { 2 } else { 1 };
+        Some(std::iter::repeat_n((name, method), times))
+    });
+    named.flatten().collect()
+}
+
+/// The field of an answer that is a list, if the answer is one: its only field besides the token of the next page.
+fn list_of(method: &MethodInfo) -> Option<String> {
+    let answer = descriptor_pool().get_message_by_name(&method.output).expect("a message of the contract");
+    let mut fields = answer.fields().filter(|field| field.name() != "next_page_token");
+    let list = fields.next().filter(|field| field.is_list() && fields.next().is_none())?;
+    Some(list.name().to_owned())
+}
+
+/// Makes requests; the same seed makes the same ones.
+pub(super) struct Generator(SeededRandom);
 
 impl Generator {
     pub(super) fn new(seed: u64) -> Self {
@@ -71,29 +86,8 @@ impl Generator {
     }
 
     pub(super) fn request(&self) -> Asked {
-        let (method, path) = self.pick(&[
-            ("ShowAccessToken", "access_tokens/show"),
-            ("ListAccessTokens", "access_tokens/list"),
-            ("GetNotAssociatedAccessTokens", "access_tokens/get_not_associated"),
-            ("CreateAccessToken", "access_tokens/create"),
-            ("CreateAccessToken", "access_tokens/create"),
-            ("UpdateAccessToken", "access_tokens/update"),
-            ("UpdateAccessToken", "access_tokens/update"),
-            ("VerifyAccessToken", "access_tokens/verify"),
-            ("ResetPassCode", "access_tokens/reset_pass_code"),
-            ("ResetVerificationCode", "access_tokens/reset_verification_code"),
-            ("GenerateOtp", "access_tokens/generate_otp"),
-            ("SetAsEffective", "access_tokens/set_as_effective"),
-            ("SetAsNotEffective", "access_tokens/set_as_not_effective"),
-            ("ListClassifications", "access_tokens/configuration/classifications/list"),
-            ("CheckPassCode", "access_tokens/check_pass_code"),
-            ("ChangePassCode", "access_tokens/change_pass_code"),
-            ("VerifyOtp", "access_tokens/verify_otp"),
-            ("ForgotPassCode", "access_tokens/forgot_pass_code"),
-            ("UnlockAccessToken", "access_tokens/unlock"),
-            ("ExplainAccessToken", "access_tokens/explain"),
-            ("ListGuessBudgets", "access_tokens/configuration/guess_budgets/list"),
-        ]);
+        let (method, declared) = self.pick(&choices());
+        let binding = declared.http.iter().find(|binding| binding.path.starts_with("/v1/")).expect("a path over HTTP");
         let mut members = Map::new();
         match method {
             "ListAccessTokens" => self.list(&mut members),
@@ -119,13 +113,9 @@ impl Generator {
             };
             members.insert("fields_set".to_owned(), json!(fields));
         }
-        let list = match method {
-            "ListAccessTokens" | "GetNotAssociatedAccessTokens" => Some("access_tokens"),
-            "ListClassifications" => Some("classifications"),
-            "ListGuessBudgets" => Some("guess_budgets"),
-            _ => None,
-        };
-        let query = list.map(|_| query(&members));
+        let list = list_of(declared);
+        let query = (binding.verb == "GET").then(|| query(&members));
+        let path = binding.path.trim_start_matches("/v1/");
         let message = message(method, &members);
         Asked { method, path, query, body: Value::Object(members), message, list }
     }
