@@ -1,5 +1,5 @@
-//! Support for tests of any crate: PostgreSQL clusters, a fault proxy, a clock, seeded random numbers, known keys and an HTTP
-//! client. It does not depend on the server.
+//! What tests need and production does not: PostgreSQL clusters, a fault proxy, a clock, seeded random numbers, known keys, a log in
+//! memory and an HTTP client. It does not know the server.
 //!
 //! No test is skipped because something is missing: a test without PostgreSQL fails and says how to get it.
 
@@ -7,6 +7,7 @@ pub mod clock;
 pub mod counting;
 pub mod http;
 pub mod keys;
+pub mod log;
 pub mod postgres;
 pub mod proxy;
 pub mod random;

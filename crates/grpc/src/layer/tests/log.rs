@@ -1,39 +1,16 @@
 //! What a call leaves in the log.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use access_tokens_domain::{Error, Reason};
 use access_tokens_net::client_address::ClientAddress;
+use access_tokens_testkit::log::{MemoryLog, is_alone};
 use tower::ServiceExt;
 
 use super::{HEALTH, LOGIN, SHOW, call, calls, request, show};
 use crate::status;
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("a lock").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().expect("a lock").clone();
-        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
-    }
-}
-
 /// What is logged meanwhile.
 async fn lines_of(scenario: impl Future<Output = ()>) -> Vec<String> {
-    let log = Log::default();
+    let log = MemoryLog::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -41,24 +18,9 @@ async fn lines_of(scenario: impl Future<Output = ()>) -> Vec<String> {
     log.lines()
 }
 
-/// Whether this is the process that the test has for itself; otherwise runs it in one. Which places log at all is found
-/// out once a process, by whichever test comes first, with or without a log.
-fn alone(test: &str) -> bool {
-    if std::env::var_os("TEST_ALONE").is_some() {
-        return true;
-    }
-    let name = format!("layer::tests::log::{test}");
-    let mut process = std::process::Command::new(std::env::current_exe().expect("this program"));
-    let output = process.args([&name, "--exact", "--nocapture"]).env("TEST_ALONE", "1").output().expect("run");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("1 passed"), "there is no test {name}: {said}");
-    false
-}
-
 #[tokio::test]
 async fn one_line_a_call_says_method_code_and_id_and_nothing_of_the_caller() {
-    if !alone("one_line_a_call_says_method_code_and_id_and_nothing_of_the_caller") {
+    if !is_alone(module_path!(), "one_line_a_call_says_method_code_and_id_and_nothing_of_the_caller") {
         return;
     }
     let not_found = status::from_error(&Error::new(Reason::AccessTokenNotFound, "no such access token"));
@@ -80,7 +42,7 @@ async fn one_line_a_call_says_method_code_and_id_and_nothing_of_the_caller() {
 
 #[tokio::test]
 async fn a_fault_is_logged_once_with_its_cause_and_the_request_id() {
-    if !alone("a_fault_is_logged_once_with_its_cause_and_the_request_id") {
+    if !is_alone(module_path!(), "a_fault_is_logged_once_with_its_cause_and_the_request_id") {
         return;
     }
     let service = calls(|_| async { status::from_error(&Error::internal("disk on fire")).into_http() });
@@ -96,7 +58,7 @@ async fn a_fault_is_logged_once_with_its_cause_and_the_request_id() {
 
 #[tokio::test]
 async fn a_caller_that_went_is_a_cancelled_call_and_no_error() {
-    if !alone("a_caller_that_went_is_a_cancelled_call_and_no_error") {
+    if !is_alone(module_path!(), "a_caller_that_went_is_a_cancelled_call_and_no_error") {
         return;
     }
     let service = calls(|_| std::future::pending());
@@ -110,7 +72,7 @@ async fn a_caller_that_went_is_a_cancelled_call_and_no_error() {
 
 #[tokio::test]
 async fn the_line_says_who_called_from_where_and_why_it_was_refused() {
-    if !alone("the_line_says_who_called_from_where_and_why_it_was_refused") {
+    if !is_alone(module_path!(), "the_line_says_who_called_from_where_and_why_it_was_refused") {
         return;
     }
     let key = format!("atk_{}_{}", "0123456789abcdef", "s".repeat(43));

@@ -1,50 +1,20 @@
 //! Tests the log of deliveries at its most detailed level.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use access_tokens_domain::ports::Clock;
 use access_tokens_host::SystemClock;
+use access_tokens_testkit::log::{MemoryLog, is_alone};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{LONG, Receiver, dead, expiring, notification, started};
 
-/// The logged lines.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("a lock").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Returns whether this process runs the test alone; otherwise starts such a process. The levels of log statements are determined once for
-/// each process, by the first test, with or without a log.
-fn alone(test: &str) -> bool {
-    if std::env::var_os("TEST_ALONE").is_some() {
-        return true;
-    }
-    let name = format!("notification::tests::log::{test}");
-    let mut process = std::process::Command::new(std::env::current_exe().expect("this program"));
-    let output = process.args([&name, "--exact", "--nocapture"]).env("TEST_ALONE", "1").output().expect("run");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("1 passed"), "there is no test {name}: {said}");
-    false
-}
-
 #[tokio::test]
 async fn kinds_and_outcomes_and_nothing_of_a_notification() {
-    if !alone("kinds_and_outcomes_and_nothing_of_a_notification") {
+    if !is_alone(module_path!(), "kinds_and_outcomes_and_nothing_of_a_notification") {
         return;
     }
-    let log = Log::default();
+    let log = MemoryLog::default();
     let writer = log.clone();
     let lines = tracing_subscriber::fmt().with_ansi(false).with_max_level(LevelFilter::TRACE);
     let _guard = tracing::subscriber::set_default(lines.with_writer(move || writer.clone()).finish());
@@ -69,8 +39,7 @@ async fn kinds_and_outcomes_and_nothing_of_a_notification() {
     let (_, deliveries) = started("http://relay.invalid:9/hooks/hunter2-path", 10);
     deliveries.drain(LONG).await;
 
-    let bytes = log.0.lock().expect("a lock").clone();
-    let text = String::from_utf8(bytes).expect("text");
+    let text = log.text();
     let ours: Vec<&str> = text.lines().filter(|line| line.contains("access_tokens_server::notification")).collect();
     for expected in [
         "INFO access_tokens_server::notification::courier: notification delivered kind=\"PASS_CODE_CREATED\"",
