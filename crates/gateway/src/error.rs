@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use access_tokens_proto::FieldViolation;
 use access_tokens_proto::v1::ErrorReason;
 use axum::body::Body;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -21,25 +22,6 @@ const ERROR_CAUSE: HeaderName = HeaderName::from_static("x-error-cause");
 const MAX_SHOWN_VIOLATIONS: usize = 20;
 /// Most characters of a name that came with the request.
 const MAX_SHOWN_CHARACTERS: usize = 64;
-
-/// One field at fault. No text repeats a value: it may be a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FieldViolation {
-    pub(crate) field: String,
-    pub(crate) description: String,
-    pub(crate) reason: ErrorReason,
-}
-
-impl FieldViolation {
-    pub(crate) fn new(reason: ErrorReason, field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self { field: field.into(), description: description.into(), reason }
-    }
-
-    /// A value that cannot be read.
-    pub(crate) fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self::new(ErrorReason::InvalidFieldValue, field, description)
-    }
-}
 
 /// As much of a name as an error repeats.
 pub(crate) fn shown(name: &str) -> String {

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use access_tokens_proto::FieldViolation;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::error::{FieldViolation, shown};
+use crate::error::shown;
 
 /// Deepest nesting.
 const MAX_DEPTH: usize = 32;

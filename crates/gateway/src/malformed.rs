@@ -2,12 +2,13 @@
 
 use std::net::Ipv6Addr;
 
+use access_tokens_proto::FieldViolation;
 use access_tokens_proto::v1::ErrorReason;
 use axum::body::Body;
 use http::header::HOST;
 use http::{Request, Response, StatusCode, Version};
 
-use crate::error::{ApiError, FieldViolation};
+use crate::error::ApiError;
 use crate::route::Mount;
 
 /// What is wrong with a request.

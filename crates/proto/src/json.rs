@@ -19,17 +19,6 @@ use crate::{FieldViolation, descriptor_of, from_dynamic, to_dynamic, transcode};
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 const FIELD_MASK: &str = "google.protobuf.FieldMask";
 
-/// One fault of a JSON value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldViolation {
-    /// The dotted path of the field; empty for the whole value.
-    pub field: String,
-    /// What is wrong, for people. It never repeats a value.
-    pub description: String,
-    /// UNKNOWN_FIELD, INVALID_FIELD_VALUE or, for several alternatives of a oneof, INVALID_IDENTIFIER.
-    pub reason: ErrorReason,
-}
-
 /// A message as JSON.
 pub fn to_value<M: Message + Name>(message: &M) -> Json {
     dynamic_to_value(&to_dynamic(message))
@@ -166,7 +155,7 @@ fn read_members(
         let field = descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key));
         let Some(field) = field else {
             let description = format!("unknown field; known: {}", known_names(descriptor).join(", "));
-            violations.push(FieldViolation { field: path, description, reason: ErrorReason::UnknownField });
+            violations.push(FieldViolation::new(ErrorReason::UnknownField, path, description));
             continue;
         };
         if json.is_null() {
@@ -174,7 +163,7 @@ fn read_members(
         }
         if let Some(other) = set_already(&message, &field) {
             let description = format!("excludes `{other}`: only one of them may be given");
-            violations.push(FieldViolation { field: path, description, reason: ErrorReason::InvalidIdentifier });
+            violations.push(FieldViolation::new(ErrorReason::InvalidIdentifier, path, description));
             continue;
         }
         if let Some(value) = read_field(&field, json, &path, violations) {
@@ -265,7 +254,6 @@ fn read_timestamp(text: &str) -> Option<Timestamp> {
 }
 
 fn invalid<T>(path: &str, description: &str, violations: &mut Vec<FieldViolation>) -> Option<T> {
-    let description = description.to_owned();
-    violations.push(FieldViolation { field: path.to_owned(), description, reason: ErrorReason::InvalidFieldValue });
+    violations.push(FieldViolation::invalid(path, description));
     None
 }

@@ -4,13 +4,14 @@ mod query;
 mod read;
 mod scalar;
 
+use access_tokens_proto::FieldViolation;
 use access_tokens_proto::fields::validate_path;
 use access_tokens_proto::v1::ErrorReason;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use prost_reflect::prost::Message;
 
-use crate::error::{ApiError, FieldViolation, shown};
+use crate::error::{ApiError, shown};
 use crate::json::{self, JsonValue};
 use crate::response::{self, Plans, Selection};
 use crate::route::{Mount, Route};

@@ -1,11 +1,12 @@
 //! The query of a request: `param=value` and `param=field=value`.
 
+use access_tokens_proto::FieldViolation;
+use access_tokens_proto::v1::ErrorReason;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
-use crate::error::{ApiError, FieldViolation};
+use crate::error::ApiError;
 use crate::json::{self, JsonValue};
-use access_tokens_proto::v1::ErrorReason;
 
 /// Most parameters. No method has nearly as many.
 const MAX_PARAMETERS: usize = 256;

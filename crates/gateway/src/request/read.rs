@@ -7,12 +7,13 @@
 //! - `update_mask` is not given, but made of the keys that are, null included.
 
 use access_tokens_domain::time::TimeZone;
+use access_tokens_proto::FieldViolation;
 use access_tokens_proto::options::is_optional;
 use access_tokens_proto::v1::ErrorReason;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor, Value};
 
 use super::{query, scalar};
-use crate::error::{FieldViolation, shown};
+use crate::error::shown;
 use crate::json::{JsonValue, join};
 
 /// The field that says what an update writes.

@@ -1,10 +1,10 @@
 //! Single values, as old clients send them: numbers in texts and texts as numbers.
 
 use access_tokens_domain::time::{self, DateError, TimeZone};
+use access_tokens_proto::FieldViolation;
 use access_tokens_proto::v1::ErrorReason;
 use prost_reflect::{DynamicMessage, EnumDescriptor, Kind, Value};
 
-use crate::error::FieldViolation;
 use crate::json::JsonValue;
 
 /// A value of this kind, or what it must be.
