@@ -1,4 +1,4 @@
-//! `AccessTokenService`: converts, calls the use case, converts back. What is about secrets is in [`super::credentials`].
+//! `AccessTokenService`: converts, calls the use case, converts back. The methods about secrets are in [`super::credentials`].
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         &self.0.access_tokens
     }
 
-    /// Returns how current the reads of a call must be that decides nothing.
+    /// Returns the consistency of reads of a call on which no decision depends.
     fn consistency<T>(&self, request: &Request<T>, caller: &Caller) -> ReadConsistency {
         read_after::consistency(self.0.replicas.as_deref(), request.metadata(), caller)
     }

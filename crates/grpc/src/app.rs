@@ -1,4 +1,4 @@
-//! What the services need.
+//! The parts of the application that the services use.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use access_tokens_storage::Replicas;
 use access_tokens_telemetry::metrics::Metrics;
 use tokio::sync::watch;
 
-/// What the services serve.
+/// The parts of the application that the services use.
 pub struct App<S> {
     /// The use cases of access tokens.
     pub access_tokens: AccessTokens<S>,
@@ -17,9 +17,9 @@ pub struct App<S> {
     pub importer: Importer<S>,
     /// Sessions and API keys.
     pub sessions: Arc<Authenticator<S>>,
-    /// What calls are counted in.
+    /// Metrics of calls.
     pub metrics: Arc<Metrics>,
-    /// Does the database answer? While it does not, calls are refused.
+    /// Whether the database answers. Calls are refused while it does not.
     pub database_up: watch::Receiver<bool>,
     /// Replicas of the database that may answer reads.
     pub replicas: Option<Arc<Replicas>>,

@@ -60,7 +60,7 @@ fn opened(token: Secret) -> v1::LoginResponse {
     v1::LoginResponse { token: token.expose().to_owned() }
 }
 
-/// The API key of the metadata: `x-api-key`, else the user name of HTTP Basic, whose password is empty.
+/// Returns the API key of the metadata: `x-api-key`, else the user name of HTTP Basic with an empty password.
 fn api_key(metadata: &MetadataMap) -> Option<Secret> {
     let plain = metadata.get("x-api-key").and_then(|value| value.to_str().ok());
     plain.map(Secret::new).or_else(|| basic(metadata.get("authorization")?.to_str().ok()?))
@@ -73,7 +73,7 @@ fn basic(authorization: &str) -> Option<Secret> {
     }
     let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let key = decoded.strip_suffix(':').unwrap_or(&decoded);
-    // A colon in the middle is a user name and a password, which is no API key.
+    // A text with a colon in the middle is a user name and a password, not an API key.
     (!key.contains(':')).then(|| Secret::new(key))
 }
 

@@ -13,8 +13,8 @@ use super::access_token_service::AccessTokenGrpc;
 use super::caller::caller;
 use super::convert::{credential, explanation, request, token};
 
-/// Answers of ForgotPassCode leave at multiples of this time after the call began. What is done for a token that exists, and for
-/// one that does not, takes the same statements; what is left of a difference is in the rows that they meet, and below this.
+/// The responses of ForgotPassCode leave at multiples of this time after the call began. A token that exists and one that does not take
+/// the same statements. The remaining difference is in the rows that the statements find, and is smaller than this time.
 const FORGOT_INTERVAL: Duration = Duration::from_millis(25);
 
 impl<S: Store + AccountStore> AccessTokenGrpc<S> {

@@ -25,10 +25,14 @@ use super::rpcs::{Rpc, read};
 use super::status;
 use crate::duplicates::{DuplicateChecker, Scope};
 
-/// Most records of one call.
+/// Maximum number of records of one call.
 const MAX_RECORDS: usize = 10_000;
+/// Number of records, and size in bytes, at which a batch is written.
+const BATCH_RECORDS: usize = 500;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// A client that sends nothing for this long keeps no records in memory: what there is of a batch is written.
+/// Time without a message from the client after which an incomplete batch is written, so that a client that sends nothing keeps no
+/// records in memory.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// The service over the import.
@@ -69,13 +73,13 @@ impl<S: Store + AccountStore> DirectoryService for DirectoryGrpc<S> {
     }
 }
 
-/// The method of the service. Each message of its stream is converted by itself.
+/// The declaration of the method. Each message of its stream is converted by itself.
 pub(super) const RPCS: &[Rpc] = &[Rpc::new::<v1::ImportDirectoryRequest, v1::ImportDirectoryResponse>(
     "/accesstoken.v1.DirectoryService/ImportDirectory",
     |message| read(message, |request: v1::ImportDirectoryRequest| record::record(&request)),
 )];
 
-/// The stream broke: by a message that is none, or because the caller went.
+/// Returns the error of a stream that ends early: because of bytes that are no message, or because the caller has left.
 fn refused(status: Status) -> Status {
     match status::from_decode_failure(&status, MAX_RECORD_BYTES) {
         Some(error) => status::from_error(&error),
@@ -93,9 +97,9 @@ struct ImportCall<'a, S: Store> {
     count: usize,
     /// Memory of the records that wait for their batch.
     held: Held<'a>,
-    /// Memory of the records that wait for the end of the import.
+    /// The bytes of the records that wait for the end of the import.
     waiting: Held<'a>,
-    /// Codes and identifiers that came, with the positions of their records.
+    /// The codes and identifiers so far, with the positions of their records.
     duplicates: DuplicateChecker,
     results: Vec<v1::RecordResult>,
 }
@@ -119,7 +123,7 @@ impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
 
     async fn take(&mut self, request: &v1::ImportDirectoryRequest) -> Result<()> {
         if self.count == MAX_RECORDS {
-            // Those before stay written.
+            // The records before stay written.
             self.finish_import().await?;
             let text = format!("one call carries at most {MAX_RECORDS} records; send the others in further calls");
             return Err(Error::new(Reason::TooManyRecords, text).with("limit", MAX_RECORDS.to_string()));
@@ -171,8 +175,8 @@ impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
         }
     }
 
-    /// Adds the result of a record to the response, and counts it unless it is only checked.
-    fn push(&mut self, result: v1::RecordResult) {
+    /// Adds the result of a record, and counts it in the metrics unless the import only checks.
+    fn tell(&mut self, result: v1::RecordResult) {
         let outcome = match result.outcome() {
             Outcome::Created => "created",
             Outcome::Updated => "updated",
@@ -186,7 +190,7 @@ impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
         self.results.push(result);
     }
 
-    /// Imports the last batch, and the records that wait for others.
+    /// Imports the records of the last batch, and the records that wait for others.
     async fn finish_import(&mut self) -> Result<()> {
         self.flush().await?;
         if let Some(session) = &mut self.session {

@@ -1,9 +1,9 @@
-//! Where the authentication codes and identifiers of an import came first, so that a second record with one of them is refused.
+//! Finds authentication codes and identifiers that occur twice in an import, so that the second record is refused.
 //!
-//! Each value is kept as a keyed fingerprint of 128 bits with its place: 24 bytes. A false match among 10^9 values has a chance
-//! below 10^-20, so a match is not verified against the value. Up to [`MAX_IN_MEMORY`] fingerprints are in memory. When there are
-//! more, they are sorted and written to a temporary file without a name, and a Bloom filter of each such part stays in memory, 1.25
-//! bytes a value (ADR 38).
+//! Each value is stored as a keyed fingerprint of 128 bits with the place of its first record: 24 bytes. A false match among 10^9 values
+//! has a probability below 10^-20, so a match is not compared with the value. Up to [`MAX_IN_MEMORY`] fingerprints are in memory. When there
+//! are more, they are sorted and written to a temporary file without a name, and a Bloom filter of each such part stays in memory, 1.25
+//! bytes for each value (ADR 38).
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,26 +18,26 @@ use serde_json::Value;
 const MAX_IN_MEMORY: usize = 450_000;
 /// Bytes of a fingerprint and its place in the file.
 const ENTRY_BYTES: usize = 24;
-/// Bits of a Bloom filter for each fingerprint, and how many of them each sets: 1.2 % of the lookups of other values find all set.
+/// Bits of a Bloom filter for each fingerprint, and the number of bits that each sets: 1.2 % of the lookups of other values find all set.
 const BITS_PER_ENTRY: usize = 10;
 const BITS_SET: u64 = 4;
 
-/// The members that may come once, and the reason that a second one gives.
+/// The members whose values may occur once, and the reason of the error for a second one.
 const MEMBERS: [(&str, Reason); 2] =
     [("authentication_code", Reason::AuthenticationCodeAlreadyExists), ("identifier", Reason::IdentifierAlreadyExists)];
 
-/// Which records of access tokens may not repeat a value.
+/// The records of access tokens that may not repeat a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Those with neither id nor number.
+    /// Records with neither id nor number.
     Unnumbered,
-    /// All: the rows of a table.
+    /// All records. For the rows of a table.
     All,
 }
 
 type Fingerprint = (u64, u64);
 
-/// Places of the values of one file, or of one call.
+/// The values of one file or of one call, with the places of their first records.
 pub struct DuplicateChecker {
     scope: Scope,
     keys: [RandomState; 2],
@@ -56,8 +56,8 @@ struct Part {
 }
 
 impl DuplicateChecker {
-    /// Returns an empty one.
-    pub(crate) fn new(scope: Scope) -> Self {
+    /// Returns a checker that knows no values.
+    pub fn new(scope: Scope) -> Self {
         Self::with_max_in_memory(scope, MAX_IN_MEMORY)
     }
 
@@ -66,9 +66,9 @@ impl DuplicateChecker {
         Self { scope, keys, max_in_memory, recent: HashMap::new(), file: None, parts: Vec::new() }
     }
 
-    /// Notes the values of a record, and refuses it when one of them came before. `in_words` names the place of the first one. The
-    /// outer error is one of the temporary file.
-    pub(crate) fn check(
+    /// Stores the values of a record, and refuses the record if one of them occurred before. `in_words` names the place of the first
+    /// record. The outer error is one of the temporary file.
+    pub fn check(
         &mut self,
         record: &Record,
         place: u64,
@@ -89,7 +89,7 @@ impl DuplicateChecker {
         Ok(refused)
     }
 
-    /// Returns the place of a value, or notes this one where it is new.
+    /// Returns the first place of a value, or stores this place if the value is new.
     fn note(&mut self, name: &str, value: &str, place: u64) -> io::Result<Option<u64>> {
         let [first, second] = &self.keys;
         let fingerprint = (first.hash_one((name, value)), second.hash_one((name, value)));
@@ -153,7 +153,7 @@ impl Part {
         Self { start, count: count as u64, filter: vec![0; words] }
     }
 
-    /// The bits of a fingerprint: word and bit in it.
+    /// Returns the bits of a fingerprint, as word and bit in the word.
     fn bits(&self, (first, second): Fingerprint) -> impl Iterator<Item = (usize, u64)> + use<> {
         let size = self.filter.len() as u64 * 64;
         (0..BITS_SET).map(move |n| {

@@ -1,4 +1,4 @@
-//! What fuzz targets need of this crate and no other caller does: the conversions of requests.
+//! The conversions of requests, for fuzz targets. No other caller needs them.
 
 use access_tokens_domain::Result;
 

@@ -1,4 +1,4 @@
-//! Health, as gRPC defines it: what Kubernetes and grpcurl are told about readiness.
+//! The health service of gRPC, which tells Kubernetes and grpcurl whether the service is ready.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +17,17 @@ use tonic::{Request, Response, Status};
 use super::layer::method::MAX_REQUEST_BYTES;
 use super::status;
 
-/// The names that health is asked for: the whole server and each service.
+/// The names under which health answers for the whole server and for each service.
 const NAMES: [&str; 4] = ["", ACCESS_TOKENS, AUTHENTICATION, DIRECTORY];
 
-/// The name under which a process says that it lives, whatever it waits for: Kubernetes ends those that do not, which helps
-/// against a process that is stuck and not against a database that is away.
+/// The name under which a running process always answers SERVING. Kubernetes ends processes that do not answer, which helps if a
+/// process hangs, and does not help if the database is down.
 pub const ALIVE: &str = "alive";
 
-/// Whether the service is ready, and why not.
+/// The readiness of the service, with the reason if it is not ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
-    /// It is.
+    /// The service is ready.
     Ready,
     /// The database has not answered yet.
     Starting,
@@ -37,18 +37,18 @@ pub enum Readiness {
     Unreadable,
     /// The key ring is not the one that the database was written with.
     ForeignKeys,
-    /// The database answers, and gives no connection to calls.
+    /// The database answers, but calls get no connection.
     NoConnection,
-    /// The database answers no longer.
+    /// The database has stopped answering.
     Away,
-    /// The database is there, and cannot be written: why.
+    /// The database answers and cannot be written, for this reason.
     Unwritable(&'static str),
     /// The process was asked to stop.
     Stopping,
 }
 
 impl Readiness {
-    /// Returns why the service is not ready, for people.
+    /// Succeeds if the service is ready. Otherwise returns the reason, for people.
     pub fn check(self) -> Result<(), String> {
         let why = match self {
             Self::Ready => return Ok(()),
@@ -65,26 +65,26 @@ impl Readiness {
     }
 }
 
-/// Says whether the service is ready. It is not until told. Clones share what was said.
+/// The readiness of the service, which begins as [`Readiness::Starting`]. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Health {
     readiness: watch::Sender<Readiness>,
-    /// Why it is not ready, beyond what the readiness itself says.
+    /// The cause of the readiness, in addition to its own text.
     cause: Arc<Mutex<Option<String>>>,
 }
 
 impl Health {
-    /// NOT_SERVING, for the server and every service.
+    /// Returns a health that answers NOT_SERVING, for the server and every service.
     pub fn new() -> Self {
         Self { readiness: watch::Sender::new(Readiness::Starting), cause: Arc::default() }
     }
 
-    /// Says why it is not ready, for the operator. It counts until the readiness is another one.
+    /// Adds a cause for the operator. It is kept until the readiness changes.
     pub fn explain(&self, cause: impl Into<String>) {
         *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.into());
     }
 
-    /// Why the service is not ready, for people, with the cause.
+    /// Succeeds if the service is ready. Otherwise returns the reason with the cause, for people.
     pub fn check(&self) -> Result<(), String> {
         let why = self.readiness().check();
         match &*self.cause.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -93,13 +93,13 @@ impl Health {
         }
     }
 
-    /// It has changed.
+    /// Changes the readiness.
     pub fn set(&self, readiness: Readiness) {
         *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.readiness.send_replace(readiness);
     }
 
-    /// What was said last.
+    /// Returns the present readiness.
     pub fn readiness(&self) -> Readiness {
         *self.readiness.borrow()
     }
@@ -116,14 +116,14 @@ impl Default for Health {
     }
 }
 
-/// What a probe asks for, by its name.
+/// The subject of a probe, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
-    /// Whether the process lives.
+    /// The process.
     Process,
-    /// Whether the service is ready.
+    /// The server or one of its services.
     Service,
-    /// Nothing that is served, now or later.
+    /// A name that is never served.
     Unknown,
 }
 
@@ -145,8 +145,8 @@ impl Subject {
     }
 }
 
-/// The service. Its streams have no end of their own: the layers end them with the age of their connection, and let the
-/// connection count as idle before.
+/// The health service. Its streams do not end by themselves: the layers end them with the age of their connection, and let the connection
+/// count as idle before.
 #[derive(Debug)]
 pub struct HealthGrpc {
     readiness: watch::Sender<Readiness>,
@@ -173,7 +173,7 @@ impl health_server::Health for HealthGrpc {
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
-    /// Tells the status now, and each time that it changes. A name that is unknown is SERVICE_UNKNOWN, which is no error.
+    /// Sends the present status, and then each change. An unknown name has the status SERVICE_UNKNOWN, which is no error.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let subject = Subject::of(&request.get_ref().service);
         let changes = stream::unfold((self.readiness.subscribe(), None), move |(mut readiness, sent)| async move {
@@ -182,7 +182,7 @@ impl health_server::Health for HealthGrpc {
                 if sent != Some(now) {
                     return Some((Ok(answer(now)), (readiness, Some(now))));
                 }
-                // The sender ends with the process.
+                // The sender lives as long as the process.
                 readiness.changed().await.ok()?;
             }
         });

@@ -1,4 +1,4 @@
-//! Bytes of records that imports hold until they are written.
+//! A bound on the memory of records that imports hold until the records are written.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ const BATCH_BYTES: usize = 32 << 20;
 /// Maximum number of bytes of records that wait for the ends of their imports, of all imports.
 const WAITING_BYTES: usize = 16 << 20;
 
-/// What imports hold, by organisation. One organisation gets half of it.
+/// The bytes that imports hold, by organisation. One organisation gets at most half of the budget.
 #[derive(Debug)]
 pub(super) struct ImportBudget {
     limit: usize,
     held: Mutex<HashMap<OrganisationKey, usize>>,
 }
 
-/// What one import holds.
+/// The bytes that one import holds.
 #[derive(Debug)]
 pub(super) struct Held<'a> {
     budget: &'a ImportBudget,
@@ -26,12 +26,13 @@ pub(super) struct Held<'a> {
 }
 
 impl ImportBudget {
-    /// For records that wait for their batches. An import that finds no room writes what it has: its batches are smaller then.
+    /// Returns the budget for records that wait for their batches. An import without room writes the records that it has, in a smaller
+    /// batch.
     pub(super) fn of_batches() -> Self {
         Self { limit: BATCH_BYTES, held: Mutex::default() }
     }
 
-    /// For records that wait for the ends of their imports. An import that finds no room refuses further ones.
+    /// Returns the budget for records that wait for the ends of their imports. An import without room refuses further records.
     pub(super) fn of_waiting_records() -> Self {
         Self { limit: WAITING_BYTES, held: Mutex::default() }
     }
@@ -47,7 +48,7 @@ impl ImportBudget {
 }
 
 impl Held<'_> {
-    /// Counts a record. Returns false where there is no more room: the batch has to be written now.
+    /// Counts a record. Returns false if there is no more room, so that the batch must be written now.
     pub(super) fn add(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         let mut held = self.budget.held();
@@ -58,7 +59,7 @@ impl Held<'_> {
         own <= self.budget.limit / 2 && all <= self.budget.limit
     }
 
-    /// Returns how many bytes the import may hold, as things are.
+    /// Returns the number of bytes that the import may hold at present.
     pub(super) fn room(&self) -> usize {
         let held = self.budget.held();
         let own = held.get(&self.organisation).copied().unwrap_or_default();
@@ -67,12 +68,12 @@ impl Held<'_> {
         self.bytes + free
     }
 
-    /// Returns how many bytes the import holds.
+    /// Returns the number of bytes that the import holds.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Gives all of it back.
+    /// Returns all bytes to the budget.
     pub(super) fn release(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         let mut held = self.budget.held();

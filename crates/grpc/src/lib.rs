@@ -1,8 +1,8 @@
-//! The gRPC services: convert a request, call its use case, convert the answer. It knows neither configuration nor command line.
+//! The gRPC services: convert a request, call its use case, convert the result. The crate knows neither configuration nor command line.
 //!
 //! - [`convert`] is the only place where messages of the contract meet types of the domain.
 //! - [`status`] is the only place where an error becomes a `tonic::Status`.
-//! - [`layer`] is what every call passes through before it reaches a service, in one declared order.
+//! - [`layer`] has the layers that every call passes before it reaches a service, in one declared order.
 //! - [`server`] puts services and layers together, over a socket or without one.
 
 mod access_token_service;

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-/// How much is served at a time.
+/// Bounds on the work that is done at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most calls at a time, of all connections together. Further ones wait for a moment, and are refused with OVERLOADED then.
-    pub max_concurrent_requests: usize,
-    /// Most calls without a checked credential at a time. They have permits of their own.
-    pub max_anonymous_requests: usize,
-    /// Most of those from one client address.
-    pub max_anonymous_requests_per_address: usize,
-    /// A connection is closed, gracefully, when it is so old: clients spread over new replicas.
+    /// Maximum number of authenticated calls at a time, of all connections together. Further calls wait for a second at most and are then
+    /// refused with OVERLOADED.
+    pub calls_at_once: usize,
+    /// Maximum number of calls without a checked credential at a time. They have permits of their own.
+    pub anonymous_calls_at_once: usize,
+    /// Maximum number of those calls from one client address.
+    pub anonymous_calls_per_address: usize,
+    /// Age at which a connection is closed gracefully, so that clients spread over new replicas.
     pub connection_age: Duration,
 }
 

@@ -1,11 +1,11 @@
-//! Own writes are seen where replicas answer reads.
+//! Lets callers see their own writes although replicas answer reads.
 //!
-//! A call that may write answers how far the log of the database had come when it ended, as the metadata `x-read-after`. A call
-//! that only reads may send it along, to any process, and is then shown what was written. Without it the call is shown what the
-//! same user has written through the same process. The value is opaque to callers, and it proves nothing: a false one sends a read
-//! to the primary, or to where it would have gone without.
+//! The response to a call that may write carries the position of the database log at the end of the call, as the metadata
+//! `x-read-after`. A call that only reads may send this position, to any process, and then sees what was written before it. Without a
+//! position the call sees what the same user has written through the same process. The value is opaque to callers, and it grants
+//! nothing: a false one sends a read to the primary, or to the database that would have answered without it.
 //!
-//! Without replicas calls pass through as they are.
+//! Without replicas calls pass unchanged.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,18 +23,18 @@ use tower::{Layer, Service};
 
 use super::layer::method;
 
-/// The metadata that carries a position, both ways.
+/// Name of the metadata that carries a position, in requests and in responses.
 const READ_AFTER: HeaderName = HeaderName::from_static("x-read-after");
 
-/// Returns how current the reads of a caller must be, so that it sees its own writes.
+/// Returns the consistency that the reads of a caller need, so that it sees its own writes.
 pub(super) fn consistency(replicas: Option<&Replicas>, metadata: &MetadataMap, caller: &Caller) -> ReadConsistency {
     let Some(replicas) = replicas else { return ReadConsistency::BoundedStaleness };
-    // A value that is no text is no position.
+    // A value that is not text is not a position.
     let after = metadata.get(READ_AFTER.as_str()).map(|value| value.to_str().unwrap_or_default());
     replicas.consistency(caller, after)
 }
 
-/// Notes what calls write, where the database has replicas.
+/// Adds the position after each call that may write to its response, if the database has replicas.
 #[derive(Debug, Clone)]
 pub(super) struct ReadAfter(Option<Arc<Replicas>>);
 
@@ -52,7 +52,7 @@ impl<S> Layer<S> for ReadAfter {
     }
 }
 
-/// A service whose writes are noted.
+/// A service whose responses carry the positions of writes.
 #[derive(Debug, Clone)]
 pub(super) struct Routed<S> {
     replicas: Option<Arc<Replicas>>,
@@ -76,7 +76,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Answering {
         let Some(replicas) = &self.replicas else { return self.inner.call(request) };
-        // A call without a caller is refused by the service.
+        // The service refuses a call without a caller.
         let Some(caller) = request.extensions().get::<Caller>() else { return self.inner.call(request) };
         if method::find(request.uri().path()).is_some_and(|method| method.reads) {
             return self.inner.call(request);

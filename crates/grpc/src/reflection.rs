@@ -1,8 +1,7 @@
-//! Reflection, as gRPC defines it: clients read the contract from the service. In version 1, and in the version before, which
-//! older clients ask for.
+//! The reflection service of gRPC, from which clients read the contract: version 1, and version 1alpha for older clients.
 //!
-//! A question that has no answer is answered with an error of its own, and the stream stays open. The library's service ends the
-//! stream, and knows no extensions.
+//! A request without a result gets an error response, and the stream stays open. The library's service ends the stream, and knows no
+//! extensions.
 
 mod index;
 
@@ -24,18 +23,19 @@ pub(super) fn v1() -> ServerReflectionServer<Reflection> {
     ServerReflectionServer::new(Reflection).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-/// Returns the service of the version before.
+/// Returns the service of version 1alpha.
 pub(super) fn v1alpha() -> ServerReflectionServerAlpha<Reflection> {
     ServerReflectionServerAlpha::new(Reflection).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-/// The descriptors. They are read when a client asks first: most processes are never asked, and the contract is half a megabyte.
+/// Returns the descriptors. They are read at the first request, because most processes receive none and the contract takes half a
+/// megabyte.
 fn index() -> &'static Index {
     static INDEX: LazyLock<Index> = LazyLock::new(Index::of_service);
     &INDEX
 }
 
-/// A question that has no answer.
+/// The error of a request without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Unanswerable(Code, &'static str);
 
@@ -47,7 +47,7 @@ impl Unanswerable {
     const NOTHING: Self = Self(Code::InvalidArgument, "the request asks for nothing that reflection knows");
 }
 
-/// The error of a stream that cannot be read any further.
+/// Returns the error of a stream that cannot be read any further.
 fn broken(broken: Status) -> Status {
     status::from_decode_failure(&broken, MAX_REQUEST_BYTES).map_or(broken, |error| status::from_error(&error))
 }
@@ -114,7 +114,7 @@ macro_rules! version {
                 type ServerReflectionInfoStream =
                     Pin<Box<dyn Stream<Item = Result<ServerReflectionResponse, Status>> + Send>>;
 
-                /// Reads a question when the answer to the one before has been taken.
+                /// Reads a request when the client has read the response to the previous one.
                 async fn server_reflection_info(
                     &self,
                     request: Request<Streaming<ServerReflectionRequest>>,

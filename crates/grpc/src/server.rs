@@ -1,4 +1,4 @@
-//! Services and layers put together: over sockets, or in this process without one.
+//! Puts services and layers together, for sockets or for callers in this process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,44 +25,45 @@ use super::limits::Limits;
 use super::read_after::ReadAfter;
 use super::reflection;
 
-/// Most bytes of an answer: a thousand tokens with everything around them stay far below.
+/// Maximum size of a response in bytes. A thousand tokens with everything around them stay far below.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-/// Most calls at a time on a wide connection, and on a narrow one. If all were wide, more calls could wait than are
-/// answered before their callers give up, and most would be looked at only to be late.
+/// Maximum number of calls at a time on a connection with the high stream limit. The number of these
+/// connections is bounded. If all had the high limit, more calls could wait than are answered before their callers give up, and most
+/// would be processed too late.
 pub const HIGH_STREAM_LIMIT: u32 = 128;
-/// Maximum number of calls at a time on a narrow connection.
+/// Maximum number of calls at a time on a connection with the low stream limit.
 pub const LOW_STREAM_LIMIT: u32 = 16;
 /// Maximum number of bytes that a client may send on one stream before the service has read them. A small window bounds what an
 /// import leaves unread while a batch is written.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// Smallest window of a connection, in bytes. The HTTP library allows half of the window for the overhead of small DATA frames that
-/// wait to be read: 256 bytes less their length for each. At the limit it closes the connection with ENHANCE_YOUR_CALM. Records of 10
+/// Minimum window of a connection, in bytes. The HTTP library allows half of the window for the overhead of small DATA frames that
+/// wait to be read: 256 bytes minus their length for each. At the limit it closes the connection with ENHANCE_YOUR_CALM. Records of 10
 /// bytes, the smallest that exist, fill a stream's window with frames of 1.6 MiB of overhead (ADR 34).
 const MIN_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// After so many streams that had to be reset for a client's fault, its connection is closed. The HTTP library would have
-/// no limit if it were not told one.
+/// Number of streams reset because of a client's fault after which its connection is closed. The HTTP library has no limit by default.
 const FAULTS_PER_CONNECTION: usize = 1024;
-/// Most calls at a time that a client has taken back before they were looked at. When the service is late, that may be all
-/// of an honest client's; on a narrow connection it takes some back and sends others meanwhile.
+/// Maximum number of calls at a time that a client has cancelled before the service has read them. When the service is late, these may
+/// be all calls of an honest client. On a connection with the low limit the client cancels some and sends others in the meantime.
 const RESETS_PER_CONNECTION: usize = 2 * HIGH_STREAM_LIMIT as usize;
-/// Maximum size of a header list that the HTTP library reads, in bytes. It is far above the limit of the service, so that those that
-/// are too large get an error with details: the library answers HTTP 431 without any, and closes the connection at four times this
-/// size. Connections bound how many of these lists there are at once, and how many fields they have.
+/// Maximum size of a header list that the HTTP library reads, in bytes. It is far above the limit of the service, so that a list that is
+/// too large gets an error with details: the library answers HTTP 431 without any, and closes the connection at four times this size.
+/// Connections bound the number of these lists and of their fields.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * MAX_METADATA_BYTES as u32;
-/// A silent connection is asked for a sign of life after the first, and closed after the second.
+/// Time without a frame after which the client of a connection is sent a ping, and time without an answer after which the connection is
+/// closed.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What [`router`] answers.
+/// The result of [`router`].
 pub type CallRouter = Router<Stack<CallLayers, Identity>>;
 
-/// The server, to be given a socket. All its connections are wide.
+/// Returns the server for a socket. All its connections have the high stream limit.
 pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> CallRouter {
     let [high, _] = routers(app, health, limits, true);
     high
 }
 
-/// The server of wide connections and that of narrow ones. They share the services, and the bound on calls.
+/// Returns the servers of connections with the high and with the low stream limit. They share the services and the permits.
 pub fn routers<S: Store + AccountStore>(
     app: Arc<App<S>>,
     health: &Health,
@@ -79,7 +80,7 @@ pub fn routers<S: Store + AccountStore>(
             .layer(layers.clone())
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            // The HTTP library refuses streams above it from the first one on, also before the client has read the setting.
+            // The HTTP library refuses streams above it from the first one, even before the client has read the setting.
             .max_concurrent_streams(streams)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(connection_window(streams))
@@ -93,12 +94,13 @@ pub fn routers<S: Store + AccountStore>(
     })
 }
 
-/// Returns the window of a connection in bytes: a stream that is not read for a while leaves the others their windows.
+/// Returns the window of a connection in bytes. It has room for the windows of all streams, so that a stream that is not read for a while
+/// does not block the others.
 fn connection_window(streams: u32) -> u32 {
     (streams * STREAM_WINDOW).max(MIN_CONNECTION_WINDOW)
 }
 
-/// The same services but for reflection, inside of the same layers, for callers in this process. The generated clients take it as a channel.
+/// Returns the services without reflection, inside of the same layers, for callers in this process. Generated clients take it as a channel.
 pub fn in_process<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> Calls<Routes> {
     layers(&app, limits).layer(routes(app, health))
 }

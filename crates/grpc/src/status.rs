@@ -8,14 +8,15 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// Most bytes of a message, and of all violations together. Both travel in the headers of the answer, of which many
-/// clients accept no more than 8 KiB; only a request full of unknown names comes near.
+/// Maximum size of a message in bytes. Message and violations travel in the headers of the response, of which many clients accept no more
+/// than 8 KiB. Only a request full of unknown names comes near it.
 const MESSAGE_LIMIT: usize = 1_000;
+/// Maximum size of all violations together in bytes.
 const VIOLATIONS_LIMIT: usize = 3_000;
 
-/// The status of an error: its gRPC code, `ErrorInfo`, every field at fault and the time to wait.
+/// Returns the status of an error: its gRPC code, `ErrorInfo`, every faulty field and the time to wait.
 ///
-/// The cause stays here: it is logged once, within the span of the call, which has the request id.
+/// The cause does not leave the service. It is logged here, once, within the span of the call, which has the request id.
 pub fn from_error(error: &Error) -> Status {
     log(error);
     let mut details = ErrorDetails::new();
@@ -30,7 +31,7 @@ pub fn from_error(error: &Error) -> Status {
     Status::with_error_details(code(error.reason()), message(error), details)
 }
 
-/// The message of an error, for people.
+/// Returns the message of an error for people, with a bounded length.
 pub(super) fn message(error: &Error) -> String {
     let text = error.message();
     if text.len() <= MESSAGE_LIMIT {
@@ -39,7 +40,7 @@ pub(super) fn message(error: &Error) -> String {
     format!("{}…", &text[..text.floor_char_boundary(MESSAGE_LIMIT)])
 }
 
-/// Every field at fault, as many as fit.
+/// Returns the faulty fields, as many as fit.
 pub(super) fn violations(error: &Error) -> impl Iterator<Item = &FieldViolation> {
     let mut size = 0;
     error.violations().iter().take_while(move |violation| {
@@ -48,7 +49,7 @@ pub(super) fn violations(error: &Error) -> impl Iterator<Item = &FieldViolation>
     })
 }
 
-/// The gRPC code of a reason, as the contract documents it.
+/// Returns the gRPC code of a reason, as the contract documents it.
 pub fn code(reason: Reason) -> Code {
     match reason {
         Reason::InvalidToken | Reason::InvalidLogin => Code::Unauthenticated,
@@ -96,15 +97,15 @@ pub fn code(reason: Reason) -> Code {
     }
 }
 
-/// The error of a status that tonic made itself, before the message reached a handler. `None`: it is not about the
-/// message.
+/// Returns the error for a status that tonic made itself, before the message reached a handler. `None`: the status is not about the
+/// message. `limit` is the maximum size of the message in bytes.
 pub(super) fn from_decode_failure(status: &Status, limit: usize) -> Option<Error> {
     match status.code() {
         Code::OutOfRange => {
             let text = format!("the message is larger than {limit} bytes");
             Some(Error::new(Reason::RequestTooLarge, text).with("limit", limit.to_string()))
         }
-        // Neither we nor a database were involved: the bytes are not a message.
+        // No code of the service has run: the bytes are not a message.
         Code::Internal | Code::InvalidArgument => {
             Some(Error::new(Reason::InvalidFieldValue, "the request is not a message of the contract"))
         }
@@ -112,14 +113,14 @@ pub(super) fn from_decode_failure(status: &Status, limit: usize) -> Option<Error
     }
 }
 
-/// The metadata of a status: its code, and its details.
+/// Names of the metadata that carry a status: its code, and its details.
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
-/// When to try again after an error that waiting ends.
+/// Time after which a call may be tried again that failed because of overload or a closing connection.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Gives the details that every error has to a status in these headers or trailers, if it is an error without any. Its text is
-/// replaced too: it is of a library, and could tell more than a caller may know.
+/// Adds the details that every error has to the status in these headers or trailers, if it is an error without any. The text is
+/// replaced too, because it comes from a library and could tell more than a caller may know.
 pub(super) fn add_missing_details(headers: &mut HeaderMap) {
     let Some(code) = headers.get(GRPC_STATUS) else { return };
     if code == "0" || headers.contains_key(GRPC_STATUS_DETAILS) {
@@ -130,9 +131,9 @@ pub(super) fn add_missing_details(headers: &mut HeaderMap) {
     let _ = from_error(&error).add_header(headers);
 }
 
-/// Returns the error that stands for a status of which only the code is known. None: it is no error.
+/// Returns the error for a status of which only the code is known. `None`: the status is no error.
 ///
-/// Every error of this service has details, so this one was made by the transport. Its code becomes that of its reason.
+/// Every error of this service has details, so the transport made this one. Its code becomes that of its reason.
 fn from_bare_code(code: Code) -> Option<Error> {
     let error = match code {
         Code::Ok => return None,
@@ -162,7 +163,7 @@ pub(super) fn connection_closing() -> Error {
     Error::new(Reason::ConnectionClosing, "the connection is closing; connect again").retry_after(RETRY_AFTER)
 }
 
-/// Tells the log what the caller is not told.
+/// Logs the cause of an error, which the caller does not learn.
 pub(super) fn log(error: &Error) {
     let reason = error.reason().name();
     match error.cause() {
@@ -177,7 +178,7 @@ pub(super) fn log(error: &Error) {
     }
 }
 
-/// An error and what caused it, in its own words. `Debug` would show more than may be logged.
+/// Returns the texts of an error and its causes. `Debug` would show more than may be logged.
 fn chain(error: &(dyn std::error::Error + Send + Sync)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -199,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// What the comment of each reason in the contract says after "gRPC code", by name.
+    /// Returns the word after "gRPC code" in the comment of each reason in the contract, by the name of the reason.
     fn documented_codes() -> Vec<(String, String)> {
         let set = FileDescriptorSet::decode(access_tokens_proto::FILE_DESCRIPTOR_SET).expect("descriptors");
         let file = set.file.iter().find(|f| f.name().ends_with("error_reason.proto")).expect("the file of the reasons");

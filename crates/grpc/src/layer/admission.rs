@@ -1,12 +1,11 @@
-//! Admission: who calls, is the whole message there, and is there a permit for the work?
+//! Admission: checks the credential of a call, waits for its whole message, and then for a permit to do the work.
 //!
-//! It stands before almost everything else: under too much load nearly all calls come no further, and all that is done for one
-//! of them is missing for the others. The steps are in this order, so that work of strangers never takes what authenticated
-//! calls need (ADR 26):
+//! It comes before almost everything else. Under overload nearly all calls end here, and whatever is spent on one of them is missing for
+//! the others. The order of the steps ensures that calls without a valid credential never take what authenticated calls need (ADR 26):
 //!
-//! 0. What is no call of gRPC is refused.
-//! 1. The credential is checked, under a permit of the client's address. Methods without a session have none.
-//! 2. The message arrives, without a permit: within [`MESSAGE_TIME`] for methods without a session.
+//! 0. A request that is no gRPC call is refused.
+//! 1. The credential is checked, under a permit of the client's address. Methods without a session have no credential.
+//! 2. The message arrives, without a permit: within [`MESSAGE_TIMEOUT`] for methods without a session.
 //! 3. The work gets a permit: of the organisation, or of the client's address for methods without a session.
 
 use std::sync::{Arc, LazyLock};
@@ -42,21 +41,22 @@ use crate::status;
 
 /// Maximum number of calls that wait for each permit.
 const WAITING_PER_PERMIT: usize = 32;
-/// Maximum number of logins of one address that wait for each of its permits. They hash: more would be answered too late.
+/// Maximum number of logins of one address that wait for each of its permits. Logins hash passwords: more of them would be answered too
+/// late.
 const LOGINS_WAITING_PER_PERMIT: usize = 4;
 /// Maximum number of bytes of the messages of authenticated calls that wait for permits.
 const WAITING_BYTES: usize = 64 << 20;
-/// The same of methods without a session.
+/// Maximum number of bytes of the messages of calls without a session that wait for permits.
 const ANONYMOUS_WAITING_BYTES: usize = 16 << 20;
-/// How long a call waits for a permit.
+/// Maximum time that a call waits for a permit.
 const PERMIT_WAIT: Duration = Duration::from_secs(1);
-/// The same for a call without a session. Shorter, so that a flood of log-ins is refused within a second.
+/// Maximum time that a call without a session waits for a permit. Shorter, so that a flood of log-ins is refused within a second.
 const ANONYMOUS_PERMIT_WAIT: Duration = Duration::from_millis(500);
-/// Number of permits for calls for each permit for a call that streams its request. Those last for minutes.
+/// Number of permits for unary calls for each permit for a call that streams its request. Streams last for minutes.
 const CALLS_PER_STREAM: usize = 8;
-/// How long the message of a method without a session may take to arrive.
-const MESSAGE_TIME: Duration = Duration::from_secs(5);
-/// When to try again after there was no permit.
+/// Maximum time until the message of a method without a session has arrived.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time after which a caller that got no permit may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
@@ -68,22 +68,22 @@ struct Shared {
     sessions: Arc<dyn Authenticate>,
     database_up: watch::Receiver<bool>,
     messages: MessageReceiver,
-    /// Checks of credentials, by address.
+    /// Permits for checks of credentials, by address.
     checks: PermitPool,
-    /// Methods without a session, by address.
+    /// Permits for methods without a session, by address.
     anonymous: PermitPool,
-    /// Authenticated calls of one message, by organisation.
+    /// Permits for authenticated calls of one message, by organisation.
     calls: PermitPool,
-    /// Authenticated calls that stream their messages, by organisation.
+    /// Permits for authenticated calls that stream their messages, by organisation.
     streams: PermitPool,
     metrics: Arc<Metrics>,
 }
 
-/// Why a call goes no further.
+/// A reason why a call is not passed on to its method.
 enum Rejection {
-    /// There is no permit.
+    /// No permit became free in time.
     NoPermit,
-    /// It is answered with an error, in its place among the layers: it has a line in the log like others.
+    /// The layer `Auth` answers with this error, so that the call has a line in the log like others.
     Error(Error),
 }
 
@@ -118,7 +118,7 @@ impl AdmissionControl {
                 ..bounds(anonymous, per_address, ANONYMOUS_WAITING_BYTES)
             }),
             calls: pool(all, all, WAITING_BYTES),
-            // They last for minutes, so an organisation cannot give back soon what others wait for: it has half at most, always.
+            // Streams last for minutes, so an organisation cannot soon return what others wait for. It always has at most half.
             streams: pool(streams, streams.div_ceil(2), 0),
             metrics,
         };
@@ -130,12 +130,12 @@ impl Middleware for AdmissionControl {
     async fn handle<N: Handler>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let arrived_at = request.extensions().get::<Arc<Call>>().map_or_else(Instant::now, |call| call.came());
         if let Some(violation) = Violation::of(&request) {
-            // Nothing reads the rest of it.
+            // Nothing reads the rest of the message.
             *request.body_mut() = Body::empty();
             request.extensions_mut().insert(violation);
             return Box::pin(next.run(request)).await;
         }
-        // What is no method is refused further on, with a line in the log.
+        // A path without a method is refused by an inner layer, which logs it.
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
         match self.shared.admit(method, &mut request, arrived_at).await {
             Ok(Some(permit)) => {
@@ -154,13 +154,13 @@ impl Middleware for AdmissionControl {
                 request.extensions_mut().insert(Rejected(Arc::new(error)));
             }
         }
-        // Boxed from here on: calls that wait need little room.
+        // Boxed from here on, so that calls that wait take little memory.
         Box::pin(next.run(request)).await
     }
 }
 
 impl Shared {
-    /// Returns the permit of a call once its message is there. Probes have none: they are answered at any load.
+    /// Returns the permit of a call once its message is complete. `None` for probes, which are answered at any load.
     async fn admit(
         &self,
         method: &Method,
@@ -181,7 +181,7 @@ impl Shared {
             return Ok(Some(permit));
         }
         let (party, arrives_by) = if method.access == Access::Open {
-            (address, deadline.min(arrived_at + MESSAGE_TIME))
+            (address, deadline.min(arrived_at + MESSAGE_TIMEOUT))
         } else {
             let caller = self.caller(request, address, deadline).await?;
             auth::permit(method.access, &caller)?;
@@ -202,7 +202,7 @@ impl Shared {
         pool.acquire(party, bytes, wait(longest)).await.map(Some).ok_or(Rejection::NoPermit)
     }
 
-    /// Returns who calls. The session, if there is one, goes into the extensions.
+    /// Returns the caller, and puts its session, if there is one, into the extensions of the request.
     async fn caller(
         &self,
         request: &mut Request<Body>,
@@ -222,7 +222,7 @@ impl Shared {
         let mut check = DetachOnDrop::new(Arc::clone(&self.sessions).check(credential), permit, || {
             Err(Error::internal("the check of a credential panicked"))
         });
-        // Nearly always it is known already.
+        // Nearly always the result is known already.
         let checked = match futures::poll!(&mut check) {
             Poll::Ready(checked) => checked,
             Poll::Pending => Box::pin(self.wait_for(check, deadline)).await,
@@ -256,7 +256,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the message and puts it in the place of the body. Returns how many bytes it has.
+    /// Waits for the message and replaces the body with it. Returns its size in bytes.
     async fn receive(
         &self,
         request: &mut Request<Body>,
@@ -288,7 +288,8 @@ fn overloaded() -> Error {
     error.retry_after(RETRY_AFTER)
 }
 
-/// Made once: there may be more of these than of all other answers.
+/// Returns the response to a call without a permit. Its headers are made once, because there may be more of these responses than of all
+/// others.
 fn overloaded_response() -> Response<Body> {
     static HEAD: LazyLock<HeaderMap> =
         LazyLock::new(|| status::from_error(&overloaded()).into_http::<Body>().into_parts().0.headers);

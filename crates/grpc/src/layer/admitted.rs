@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::permits::Permit;
 
-/// A call that has a permit, which is free again when all clones are dropped: the work may go on after its client has left.
+/// A call that has a permit. The permit becomes free when all clones are dropped, because the work may continue after its client has
+/// left.
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted(Arc<AdmittedCall>);
 
@@ -28,12 +29,12 @@ impl Admitted {
         request.extensions().get::<Self>().cloned()
     }
 
-    /// When the call came.
+    /// Returns the time at which the call arrived.
     pub(super) fn arrived_at(&self) -> Instant {
         self.0.arrived_at
     }
 
-    /// What the transport and the store tell each other about the call.
+    /// Returns the state of the call that transport and store share.
     pub(crate) fn state(&self) -> &CallState {
         &self.0.state
     }

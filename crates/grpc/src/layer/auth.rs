@@ -1,5 +1,5 @@
-//! Who calls, and may they? Decided from the metadata and the certificate of the connection, before the request is read.
-//! Admission decides it, because what a call may use depends on it; the layer here enforces it.
+//! Authentication and authorisation of a call, from its metadata and the certificate of its connection, before the request is read.
+//! Admission makes the decision, because it determines which permits a call may take. The layer here enforces it.
 
 use std::sync::Arc;
 
@@ -19,12 +19,13 @@ use super::method::{self, Access};
 use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
-/// The metadata that carries an API key.
+/// Name of the metadata that carries an API key.
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Checks credentials.
 pub trait Authenticate: Send + Sync + 'static {
-    /// Returns who calls with this credential, and the session if it is one. INVALID_TOKEN when it is wrong, or no longer valid.
+    /// Returns the caller with this credential, and the session if the credential is a session token. Fails with INVALID_TOKEN if the
+    /// credential is wrong or no longer valid.
     fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Arc<Session>>)>>;
 }
 
@@ -43,11 +44,11 @@ impl<S: Store + AccountStore> Authenticate for Authenticator<S> {
     }
 }
 
-/// Lets calls through that admission has found to be allowed, and answers the others. Without a caller a call fails closed.
+/// Passes calls on that admission has allowed, and answers the others. A call without a caller is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Auth;
 
-/// The error that admission has decided on for a call.
+/// The error with which admission has rejected a call. It travels in the extensions of the request.
 #[derive(Debug, Clone)]
 pub(super) struct Rejected(pub(super) Arc<Error>);
 
@@ -66,7 +67,7 @@ impl Middleware for Auth {
     }
 }
 
-/// Refuses a caller who may not call a method with this access.
+/// Refuses a caller that may not call a method with this access.
 pub(super) fn permit(access: Access, caller: &Caller) -> Result<()> {
     match access {
         Access::Permission(permission) => caller.require(permission),
@@ -75,10 +76,10 @@ pub(super) fn permit(access: Access, caller: &Caller) -> Result<()> {
     }
 }
 
-/// Takes the credential out of a request, so that no handler can leak it. INVALID_TOKEN where there is none.
+/// Removes the credential from a request, so that no handler can leak it. Fails with INVALID_TOKEN if there is none.
 ///
-/// What is sent with the call counts before the certificate of its connection, also when it is wrong: a caller does not become
-/// another one because its session has expired.
+/// A credential that is sent with the call takes precedence over the certificate of its connection, even if it is wrong: a caller must
+/// not become another one because its session has expired.
 pub(super) fn take_credential(request: &mut Request<Body>) -> Result<Credential> {
     let peer = request.extensions_mut().remove::<Peer>();
     let sent = credential(request.headers())?;
@@ -88,13 +89,13 @@ pub(super) fn take_credential(request: &mut Request<Body>) -> Result<Credential>
     sent.or_else(certificate).ok_or_else(Error::invalid_token)
 }
 
-/// What a call identifies itself by.
+/// The credential of a call.
 pub enum Credential {
     /// A session token.
     Bearer(Secret),
     /// An API key.
     ApiKey(Secret),
-    /// The certificate of its connection, which stands for this user.
+    /// The certificate of the connection, which stands for this user.
     Certificate(Arc<CertificateUser>),
 }
 
@@ -104,7 +105,7 @@ impl std::fmt::Debug for Credential {
     }
 }
 
-/// `authorization: Bearer <session token>`, else `x-api-key: <key>`; each at most once.
+/// Reads `authorization: Bearer <session token>`, else `x-api-key: <key>`. Each header may occur once.
 fn credential(headers: &HeaderMap) -> Result<Option<Credential>> {
     if let Some(authorization) = single(headers, AUTHORIZATION)? {
         let (scheme, token) = authorization.split_once(' ').ok_or_else(Error::invalid_token)?;
@@ -116,7 +117,7 @@ fn credential(headers: &HeaderMap) -> Result<Option<Credential>> {
     Ok(single(headers, API_KEY)?.map(|key| Credential::ApiKey(Secret::new(key))))
 }
 
-/// The value of a header that may stand once.
+/// Returns the value of a header that may occur once.
 fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

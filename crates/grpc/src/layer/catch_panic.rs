@@ -1,4 +1,4 @@
-//! A panic is an INTERNAL answer.
+//! Turns a panic into an INTERNAL response.
 
 use std::panic::AssertUnwindSafe;
 
@@ -15,7 +15,7 @@ pub struct CatchPanic;
 
 impl Middleware for CatchPanic {
     async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
-        // The panic hook has told the log where it happened. Its message is not repeated: it may hold anything.
+        // The panic hook has logged the place. The message of the panic is not repeated, because it may hold anything.
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         answer.unwrap_or_else(|_| status::from_error(&Error::internal("a layer panicked")).into_http())
     }

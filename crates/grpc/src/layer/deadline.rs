@@ -1,7 +1,7 @@
 //! The deadline of a call: the caller's `grpc-timeout`, at most the limit of the method.
 //!
-//! It ends the wait of the caller and the reading of the request. The work itself goes on to its end in a task of its
-//! own: dropping it could leave a transaction open.
+//! It ends the wait of the caller and the reading of the request. The work itself continues to its end in a task of its own, because
+//! dropping it could leave a transaction open.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,13 +19,13 @@ use super::method::{self, Method};
 use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
-/// How much earlier than its caller a call ends: a tenth of the time, within these bounds. The answer has to travel, and tonic
-/// knows the caller's deadline too: when that passes, tonic drops the call and says CANCELLED, without details. Timers are exact
-/// to a millisecond.
+/// Bounds of the time by which a call ends before its caller's deadline. Within them it is a tenth of the timeout. The response has to
+/// travel, and tonic knows the caller's deadline too: when it passes, tonic drops the call and answers CANCELLED without details. Timers
+/// are exact to a millisecond.
 const MIN_HEAD_START: Duration = Duration::from_millis(1);
 const MAX_HEAD_START: Duration = Duration::from_millis(100);
 
-/// The metadata that carries the caller's timeout.
+/// Name of the metadata that carries the caller's timeout.
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl Middleware for Deadline {
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
         let arrived_at = request.extensions().get().map_or_else(Instant::now, Admitted::arrived_at);
         let deadline = of(method, request.headers(), arrived_at);
-        // A unary call has its whole message.
+        // The message of a unary call is complete here.
         let streams = method.client_streaming && !method.probe;
         let request = if streams { request.map(|body| with_deadline(deadline, body)) } else { request };
         match tokio::time::timeout_at(deadline, next.run(request)).await {
@@ -54,7 +54,7 @@ pub(super) fn of(method: &Method, headers: &HeaderMap, arrived_at: Instant) -> I
     arrived_at + requested.map_or(method.time_limit, |requested| requested.min(method.time_limit))
 }
 
-/// Is there a timeout that cannot be read?
+/// Returns whether there is a timeout that cannot be read.
 pub(super) fn is_malformed(headers: &HeaderMap) -> bool {
     headers.contains_key(GRPC_TIMEOUT) && grpc_timeout(headers).is_none()
 }
@@ -63,12 +63,12 @@ fn exceeded() -> Status {
     status::from_error(&deadline_exceeded())
 }
 
-/// The error of a call whose deadline has passed.
+/// Returns the error of a call whose deadline has passed.
 pub(super) fn deadline_exceeded() -> Error {
     Error::new(Reason::DeadlineExceeded, "the deadline passed; the call may or may not have taken effect")
 }
 
-/// The caller's timeout: up to eight digits and a unit.
+/// Reads the caller's timeout: up to eight digits and a unit.
 fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -87,7 +87,7 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// The body, which fails at the deadline: a caller that stops sending must not keep a task for ever.
+/// Makes a body fail at the deadline, so that a caller that stops sending does not occupy a task without end.
 fn with_deadline(deadline: Instant, body: Body) -> Body {
     Body::new(BodyWithDeadline { body, deadline, sleep: None })
 }
@@ -95,7 +95,7 @@ fn with_deadline(deadline: Instant, body: Body) -> Body {
 struct BodyWithDeadline {
     body: Body,
     deadline: Instant,
-    /// Only once there is something to wait for: most requests are there with their head.
+    /// Set when the body has to be waited for. Most bodies arrive with the head of the request.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use access_tokens_domain::ports::BoxFuture;
 use tokio::runtime::Handle;
 
-/// What a piece of work occupies until it ends, for example a permit.
+/// The resources that work occupies until it ends, for example a permit.
 pub(super) trait Occupied: Send + Sized + Unpin + 'static {
     /// Returns whether the work may be dropped unfinished, because it has begun nothing.
     fn may_be_dropped(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Which connections have calls in progress: one that has had none for long is closed.
+//! Counts the calls in progress of each connection, so that a connection that has been idle for long can be closed.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,24 +20,24 @@ use super::method;
 use super::middleware::{Endpoint, GrpcService, Handler};
 use crate::status;
 
-/// What the paths of probes begin with.
+/// The beginning of the paths of probes.
 const PROBES: &str = "/grpc.";
-/// After this time a stream of a probe does not keep its connection from being idle.
+/// Time after which a stream of a probe no longer keeps its connection from being idle.
 const LONG_LIVED_IDLE: Duration = Duration::from_secs(60);
 
-/// Stands in the extensions of calls over connections of trusted proxies.
+/// Marks, in the extensions, a call over the connection of a trusted proxy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TrustedProxy;
 
-/// Marks the calls of connections, up to the end of their answers. Calls of this process have none. What leaves here is complete:
-/// every error has its details.
+/// Counts calls as in progress on their connections, up to the end of their responses. Calls from within this process have no
+/// connection. It also adds the missing details to every error that leaves.
 #[derive(Debug)]
 pub struct InFlight<N> {
     inner: Arc<N>,
 }
 
 impl<N> InFlight<N> {
-    /// Around all other layers.
+    /// Returns the layer around all others.
     pub(super) fn new(inner: N) -> Self {
         Self { inner: Arc::new(inner) }
     }
@@ -49,7 +49,7 @@ impl<N> Clone for InFlight<N> {
     }
 }
 
-/// Occupies around a service alone.
+/// Puts [`InFlight`] around a service without any other layer.
 #[derive(Debug, Clone, Copy)]
 pub struct InFlightLayer;
 
@@ -71,20 +71,19 @@ impl<N: Handler> Service<Request<Body>> for InFlight<N> {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // At once, and not when it is polled: in between, the connection would seem to be idle.
-        let call =
-            request.extensions_mut().remove::<ConnectionInfo>().map(|ConnectionInfo { peer, tracker, remote }| {
-                let address = remote.client(request.headers());
-                let extensions = request.extensions_mut();
-                extensions.insert(address);
-                extensions.insert(peer);
-                if remote.is_trusted_proxy() {
-                    extensions.insert(TrustedProxy);
-                }
-                let call = Arc::new(InFlightCall::begin(tracker));
-                extensions.insert(Arc::clone(&call));
-                call
-            });
+        // Not in the future below: until its first poll the connection would seem to be idle.
+        let call = request.extensions_mut().remove::<Origin>().map(|Origin { peer, activity, remote }| {
+            let address = remote.client(request.headers());
+            let extensions = request.extensions_mut();
+            extensions.insert(address);
+            extensions.insert(peer);
+            if remote.is_trusted_proxy() {
+                extensions.insert(TrustedProxy);
+            }
+            let call = Arc::new(Call::begin(activity));
+            extensions.insert(Arc::clone(&call));
+            call
+        });
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let long_lived = is_long_lived(request.uri().path());
@@ -103,7 +102,7 @@ impl<N: Handler> Service<Request<Body>> for InFlight<N> {
     }
 }
 
-/// Is the answer a stream without an end of its own?
+/// Returns whether the response is a stream without an end of its own.
 fn is_long_lived(path: &str) -> bool {
     path.starts_with(PROBES) && method::find(path).is_some_and(|method| method.long_lived)
 }
@@ -118,7 +117,7 @@ struct LongLived {
 impl LongLived {
     fn begin(call: &Arc<InFlightCall>) -> Self {
         let watched = Arc::downgrade(call);
-        // In a task of its own: while a client takes no answers, nothing asks the stream for them.
+        // In a task of its own, because the stream is not polled while its client reads no responses.
         let idle = tokio::spawn(async move {
             sleep(LONG_LIVED_IDLE).await;
             if let Some(call) = watched.upgrade() {
@@ -135,7 +134,7 @@ impl Drop for LongLived {
     }
 }
 
-/// An answer that holds its call until it goes.
+/// A response body that keeps its call in progress until it is dropped.
 struct InFlightBody {
     body: Body,
     limits: Option<LongLived>,
@@ -163,7 +162,7 @@ impl HttpBody for InFlightBody {
         ready!(limits.end.as_mut().poll(context));
         self.ended = true;
         let mut trailers = HeaderMap::new();
-        // Its details are no more than a header holds.
+        // The details of this error fit into a header.
         let _ = status::from_error(&status::connection_closing()).add_header(&mut trailers);
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }

@@ -1,7 +1,7 @@
 //! Waits for the whole message of a call before the call gets a permit.
 //!
-//! A client that sends half of a message and then nothing has a stream of its connection, and nothing that other clients
-//! need. Unfinished messages are bounded in number, for each party and in all; the oldest gives way.
+//! A client that sends half of a message and then nothing occupies a stream of its own connection, and nothing that other clients need.
+//! The number of incomplete messages is bounded, for each party and in total; a new one evicts the oldest.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,25 +17,25 @@ use tonic::body::Body;
 
 /// Maximum number of messages that have begun to arrive and are not complete. Each has at most 64 KiB.
 const MAX_PENDING: usize = 2_048;
-/// Maximum number of those of one party.
+/// Maximum number of those messages of one party.
 const MAX_PENDING_PER_PARTY: usize = MAX_PENDING / 8;
-/// Bytes of a frame of gRPC before its message: a flag and the length.
+/// Bytes of a gRPC frame before its message: a flag and the length.
 const FRAME_HEADER_BYTES: usize = 5;
 
 type Set = EvictingSet<LimitKey, oneshot::Sender<()>>;
 
-/// The unfinished messages of the process. Clones share them.
+/// Receives messages, and knows all incomplete ones of the process. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct MessageReceiver(Arc<Mutex<Set>>);
 
-/// Why a message is not there.
+/// A reason why a message is incomplete.
 #[derive(Debug)]
 pub(super) enum ReceiveError {
     /// It did not arrive in time.
     TimedOut,
-    /// Newer ones displaced it.
+    /// Newer messages displaced it.
     Evicted,
-    /// The client has taken it back, or broken the protocol.
+    /// The client has cancelled the call or violated the protocol.
     Aborted(Status),
 }
 
@@ -44,8 +44,8 @@ impl MessageReceiver {
         Self(Arc::new(Mutex::new(EvictingSet::new(MAX_PENDING, MAX_PENDING_PER_PARTY))))
     }
 
-    /// Returns the body once it is there to its end, and how many bytes it has. Of one that is larger than `limit` it returns
-    /// as much as shows that.
+    /// Waits for the end of a body, and returns it with its size in bytes. Of a body that is larger than `limit` it returns as much as
+    /// shows that.
     pub(super) async fn receive(
         &self,
         mut body: Body,
@@ -94,7 +94,7 @@ impl MessageReceiver {
     }
 }
 
-/// An entry among the unfinished messages.
+/// The entry of an incomplete message.
 struct PendingMessage<'a> {
     messages: &'a MessageReceiver,
     party: Party,
@@ -103,7 +103,7 @@ struct PendingMessage<'a> {
 
 impl<'a> PendingMessage<'a> {
     fn begin(messages: &'a MessageReceiver, party: Party, evict: oneshot::Sender<()>) -> Self {
-        // The message that gives way learns it from its sender, which goes here.
+        // The set returns the sender of the evicted message. Dropping it here informs that message.
         let (id, _) = messages.set().insert(party, evict);
         Self { messages, party, id }
     }
@@ -115,7 +115,7 @@ impl Drop for PendingMessage<'_> {
     }
 }
 
-/// What has arrived.
+/// The part of a message that has arrived.
 struct MessageBuffer {
     bytes: Bytes,
     limit: usize,
@@ -127,7 +127,7 @@ impl MessageBuffer {
         let Some(frame) = frame else { return Ok(true) };
         let Ok(data) = frame.map_err(ReceiveError::Aborted)?.into_data() else { return Ok(false) };
         if self.bytes.is_empty() {
-            // A part of the buffer that it was read into: no copy.
+            // Shares the buffer that the data was read into, without a copy.
             self.bytes = data;
         } else if !data.is_empty() {
             let mut all = std::mem::take(&mut self.bytes).try_into_mut().unwrap_or_else(|part| part[..].into());
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// Parts with this time before each.
+    /// A body whose parts arrive with this pause before each.
     fn slow(parts: impl Iterator<Item = &'static [u8]> + Send + 'static, pause: Duration) -> Body {
         Body::new(StreamBody::new(Box::pin(stream::iter(parts).then(move |part| async move {
             tokio::time::sleep(pause).await;

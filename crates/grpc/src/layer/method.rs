@@ -1,4 +1,4 @@
-//! What is known of each method before it is called.
+//! The catalogue of methods: access, limits and kind of each, known before a call.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -11,67 +11,67 @@ use access_tokens_proto::options::{self, MethodInfo, Requirement};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-/// Most bytes of a request.
+/// Maximum size of a request message in bytes.
 pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
-/// Most bytes of one message of an import.
+/// Maximum size of one message of an import in bytes.
 pub(crate) const MAX_RECORD_BYTES: usize = access_tokens_domain::import::MAX_RECORD_BYTES;
 
-/// Longest time for one call.
+/// Maximum time for one unary call.
 const UNARY_LIMIT: Duration = Duration::from_secs(30);
-/// Longest time for a call that streams its request: thousands of records, some with a password to hash.
+/// Maximum time for a call that streams its request: thousands of records, some with a password to hash.
 const STREAMING_LIMIT: Duration = Duration::from_secs(300);
 
-/// Who may call.
+/// The access to a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody.
+    /// Every caller, without a credential.
     Open,
-    /// Whoever has a session or an API key.
+    /// Callers with a session, an API key or a certificate.
     Session,
-    /// Whoever has this permission.
+    /// Callers with this permission.
     Permission(Permission),
-    /// Nobody: the contract does not say who may.
+    /// No caller, because the contract declares no permission.
     Denied,
 }
 
 /// One method.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Method {
-    /// Its path.
+    /// The path of a call, for example `/accesstoken.v1.AccessTokenService/ShowAccessToken`.
     pub path: String,
-    /// Who may call it.
+    /// The callers that are allowed.
     pub(crate) access: Access,
-    /// Whether the contract says that it changes no record: to refuse its answer is to refuse the call. `false` for probes, which are
-    /// served at any load.
+    /// Whether the contract says that it changes no record, so that a call may be refused by refusing its response. `false` for probes,
+    /// which are served at any load.
     pub(crate) reads: bool,
-    /// Health and reflection: neither counted nor logged as calls, and served when everything else is refused.
+    /// Whether it belongs to health or reflection. These calls are neither counted nor logged, and are served when all others are refused.
     pub(crate) probe: bool,
     /// Whether its request is a stream of messages.
     pub(crate) client_streaming: bool,
     /// Whether it is a probe whose answer is a stream without an end of its own.
     pub(crate) long_lived: bool,
-    /// The longest time for one call.
+    /// Maximum time for one call.
     pub(crate) time_limit: Duration,
-    /// The largest message.
+    /// Maximum size of a request message in bytes.
     pub(crate) size_limit: usize,
 }
 
-/// The name under which a call is counted; none for probes, which are not.
+/// Returns the name under which a call is counted. `None` for probes, which are not counted.
 pub(super) fn counted(path: &str) -> Option<&'static str> {
     match find(path) {
         Some(method) if method.probe => None,
         Some(method) => Some(method.path.trim_start_matches('/')),
-        // A path that is not ours is whatever a caller sends: each would be a series of its own.
+        // An unknown path is arbitrary text from a caller. Each would be a series of its own.
         None => Some("unknown"),
     }
 }
 
-/// Returns the path of a method as the contract has it. None when nothing is served at this path.
+/// Returns the path of a method as the contract has it. `None` if nothing is served at this path.
 pub fn name(path: &str) -> Option<&'static str> {
     find(path).map(|method| method.path.as_str())
 }
 
-/// The method of a path; none when nothing is served there.
+/// Returns the method of a path. `None` if nothing is served there.
 pub fn find(path: &str) -> Option<&'static Method> {
     static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
         let all = options::methods().iter().map(of_contract).chain(probes());
@@ -100,12 +100,12 @@ fn access(permission: Option<options::Permission>) -> Access {
         None => Access::Denied,
         Some(options::Permission::None) => Access::Open,
         Some(options::Permission::Session) => Access::Session,
-        // One vocabulary, two types: the rules do not know the contract.
+        // The domain does not know the contract, so it has a type of its own with the same names.
         Some(named) => Permission::from_name(named.name()).map_or(Access::Denied, Access::Permission),
     }
 }
 
-/// The methods of health and reflection, which need no session.
+/// Returns the methods of health and reflection, which need no session.
 fn probes() -> impl Iterator<Item = Method> {
     let health = descriptor_pool().get_service_by_name(HEALTH);
     let health = health.into_iter().flat_map(|service| service.methods().collect::<Vec<_>>()).map(|method| {

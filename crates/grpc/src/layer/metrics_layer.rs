@@ -1,4 +1,4 @@
-//! How often each method is called, with what outcome, and for how long.
+//! Number, outcome and duration of calls, by method.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,7 +33,7 @@ impl Middleware for MetricsLayer {
     }
 }
 
-/// Counts itself when it goes: also when the caller has gone before the answer.
+/// A call that is counted when it is dropped, so that a call whose caller leaves before the response counts too.
 struct Call {
     metrics: Arc<Metrics>,
     method: &'static str,

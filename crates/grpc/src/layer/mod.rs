@@ -1,23 +1,23 @@
-//! What every call passes through before it reaches a service.
+//! The layers that every call passes before it reaches a service.
 //!
-//! The order is that of [`Calls`], outermost first, and nowhere else:
+//! [`Calls`] is the only place that decides their order. Outermost first:
 //!
-//! 1. `occupy`: a connection with calls in progress is not idle.
-//! 2. `admit`: looks whether it is a call of gRPC, checks the credential, waits for the whole message, then for a permit. The
-//!    number of permits is bounded; calls that find none wait for a moment, and are refused here.
-//! 3. `catch-panic`: a panic in a layer is an INTERNAL answer, not a closed connection.
-//! 4. `request-id`: accepts or makes the id of the call and echoes it.
-//! 5. `trace`: one span and one line a call.
-//! 6. `measure`: how often each method is called, with what outcome, and for how long. Outside of `auth`, so that
-//!    rejections count.
-//! 7. `protocol`: answers requests that are no calls of gRPC.
-//! 8. `unsent`: large answers that wait for their callers to take them, bounded in bytes and in time.
-//! 9. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
-//! 10. `detach`: runs a call to its end in a task of its own after its client has gone, so that neither a deadline nor a
-//!     disconnect drops a future that holds a database connection. All that may touch the database is inside; while
-//!     there is none, a call is refused here.
-//! 11. `auth`: answers calls whose credential or message admission has found to be wrong.
-//! 12. `refusals`: what tonic itself refuses gets the details that every error has.
+//! 1. [`InFlight`]: a connection with calls in progress is not idle.
+//! 2. `AdmissionControl`: refuses requests that are no gRPC calls, checks the credential, waits for the whole message, then for a
+//!    permit. The number of permits is bounded; a call without a free permit waits for at most a second and is then refused.
+//! 3. `CatchPanic`: a panic in a layer becomes an INTERNAL response, not a closed connection.
+//! 4. `AssignRequestId`: accepts or makes the id of the call, and returns it to the caller.
+//! 5. `Trace`: one span and one line in the log for each call.
+//! 6. `MetricsLayer`: number, outcome and duration of calls by method. It is outside of `Auth`, so that rejected calls count.
+//! 7. `Protocol`: answers requests that are no gRPC calls.
+//! 8. `ResponseBufferLimit`: bounds large responses that wait for their callers to read them, in bytes and in time.
+//! 9. `Deadline`: the caller's deadline, at most the limit of the method. It ends the wait and the reading of the request, never the
+//!    work.
+//! 10. `RunToCompletion`: runs a call to its end in a task of its own after its client has left, so that neither a deadline nor a
+//!     disconnect drops a future that holds a database connection. Everything that may use the database is inside of it. While the
+//!     database is down, it refuses calls.
+//! 11. `Auth`: answers calls whose credential or message admission has rejected.
+//! 12. `NormalizeErrors`: adds the details that every error has to errors that tonic makes itself.
 
 mod admission;
 mod admitted;
@@ -71,7 +71,7 @@ macro_rules! stack {
     ($outer:expr, $($rest:tt)+) => { Stack { middleware: $outer, inner: stack!($($rest)+) } };
 }
 
-/// A service inside of all layers: the order.
+/// A service inside of all layers, in their order.
 pub type Calls<S> = InFlight<
     stack!(
         type AdmissionControl,
@@ -89,7 +89,7 @@ pub type Calls<S> = InFlight<
 
 type Authenticated<S> = stack!(type Auth, NormalizeErrors, Endpoint<S>);
 
-/// Puts services inside of all layers. All clones share one bound on calls.
+/// Puts services inside of all layers. All clones share the same permits.
 #[derive(Clone)]
 pub struct CallLayers {
     admission_control: AdmissionControl,
@@ -99,7 +99,7 @@ pub struct CallLayers {
 }
 
 impl CallLayers {
-    /// Makes the layers. Calls are refused while the database is not present.
+    /// Returns the layers. They refuse calls while `database_up` is false.
     pub fn new(
         sessions: Arc<dyn Authenticate>,
         metrics: Arc<Metrics>,

@@ -1,5 +1,5 @@
-//! What tonic refuses by itself (a message that is too large, bytes that are no message) gets the reason and the details
-//! that every error has.
+//! Adds the reason and the details that every error has to errors that tonic makes itself: for a message that is too large, and for
+//! bytes that are no message.
 
 use http::{Request, Response};
 use tonic::Status;
@@ -16,7 +16,7 @@ impl Middleware for NormalizeErrors {
     async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let limit = method::find(request.uri().path()).map_or(method::MAX_REQUEST_BYTES, |method| method.size_limit);
         let response = next.run(request).await;
-        // Our own errors have details; what has none was made before a handler was reached.
+        // Errors of the service have details. An error without any was made before a handler was reached.
         let refused = response.extensions().get::<Status>().filter(|status| status.details().is_empty());
         match refused.and_then(|status| status::from_decode_failure(status, limit)) {
             Some(error) => status::from_error(&error).into_http(),

@@ -1,12 +1,12 @@
 //! A bounded number of permits, shared fairly between parties: client addresses or organisations.
 //!
-//! A party that finds no free permit waits for a moment. A permit that becomes free goes to the waiting party that holds the
-//! fewest, so one party holds at most half of all permits while others wait. Among the calls of one party the oldest is first.
-//! When the oldest has waited for [`STALLED_AFTER`], the newest is first: the oldest are about to give up, and in their order
-//! every call would be served too late.
+//! A call that finds no free permit waits. A permit that becomes free goes to the waiting party that holds the fewest, so that one party
+//! holds at most half of all permits while others wait. Among the calls of one party the oldest is first. When the oldest has waited for
+//! [`STALLED_AFTER`], the newest is first: the callers of the oldest are about to give up, and in their order every call would be served
+//! too late.
 //!
-//! A call waits instead of being refused at once, because a refused client calls again at once: to parse and refuse a call
-//! takes a third of the time that it takes to serve one. A waiting call keeps one of the streams of its connection.
+//! A call waits instead of being refused at once, because a refused client repeats its call at once, and parsing and refusing a call
+//! takes a third of the time of serving one. A waiting call keeps one of the streams of its connection.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::detach_on_drop::Occupied;
 
-/// When the oldest call of a party has waited for this long, its newest call is served first.
+/// Time that the oldest call of a party waits before the newest call of the party is served first.
 const STALLED_AFTER: Duration = Duration::from_millis(300);
 
 /// Bounds of a [`PermitPool`].
@@ -31,18 +31,18 @@ pub(super) struct PoolLimits {
     pub(super) per_party: usize,
     /// Maximum number of calls that wait.
     pub(super) waiting: usize,
-    /// Maximum number of those of one party.
+    /// Maximum number of those calls of one party.
     pub(super) waiting_per_party: usize,
     /// Maximum number of bytes of the messages of calls that wait.
     pub(super) waiting_bytes: usize,
 }
 
-/// How long a call waits for a permit.
+/// Maximum time that a call waits for a permit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wait {
     /// Maximum time from now on.
     pub(super) longest: Duration,
-    /// When its caller gives up.
+    /// Time at which the caller gives up.
     pub(super) deadline: Option<Instant>,
 }
 
@@ -65,11 +65,11 @@ struct State {
     parties: HashMap<LimitKey, Share>,
 }
 
-/// What one party holds and waits for.
+/// The permits that one party holds, and its waiting calls.
 #[derive(Debug, Default)]
 struct Share {
     held: usize,
-    /// The oldest first. The receivers of some have been dropped.
+    /// The oldest first. Some have given up: their receivers are dropped.
     queue: VecDeque<Waiter>,
 }
 
@@ -86,7 +86,7 @@ struct Waiter {
     grant: oneshot::Sender<Permit>,
 }
 
-/// Permission for one call. When it is dropped, another call gets it.
+/// Permission for one call. When it is dropped, a waiting call receives it.
 #[derive(Debug)]
 pub(super) struct Permit(Option<(PermitPool, LimitKey)>);
 
@@ -98,7 +98,7 @@ impl PermitPool {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Returns a permit for a call whose message has this many bytes. None: there was none within `wait`.
+    /// Waits for a permit for a call whose message has this many bytes. `None`: no permit became free within `wait`.
     pub(super) async fn acquire(&self, party: Party, bytes: usize, wait: impl Into<Wait>) -> Option<Permit> {
         let granted = {
             let mut state = self.state();
@@ -168,8 +168,8 @@ impl State {
         Some(waiter)
     }
 
-    /// Returns the call that is next, and counts a permit for its party. It may have given up meanwhile.
-    fn next(&mut self) -> Option<(LimitKey, Waiter)> {
+    /// Removes the call that is next, and counts a permit for its party. The call may have given up in the meantime.
+    fn next(&mut self) -> Option<(Party, Waiter)> {
         while self.waiting > 0 {
             let (party, newest) = self.next_party()?;
             let waiter = self.pop(party, newest)?;
@@ -225,7 +225,7 @@ impl Drop for Permit {
             };
             match waiter.grant.send(Permit(Some((pool.clone(), next)))) {
                 Ok(()) => return,
-                // It gave up meanwhile. The permit that comes back must not be dropped here again.
+                // The call has given up in the meantime. The returned permit must not run this `drop` again.
                 Err(mut permit) => permit.0 = None,
             }
             party = next;

@@ -1,8 +1,8 @@
-//! What makes a request a call of gRPC. Any other request is answered here: before its credential is checked, before it takes a
-//! permit, and before a service sees it.
+//! Recognises gRPC calls. Any other request is answered here: before its credential is checked, before it takes a permit, and before a
+//! service sees it.
 //!
-//! The answers follow the description of gRPC over HTTP/2: HTTP 415 for another content type, HTTP 405 for another method. They
-//! carry a gRPC status with the details that every error has, so that a client that reads only trailers learns the reason too.
+//! The responses follow the description of gRPC over HTTP/2: HTTP 415 for another content type, HTTP 405 for another method. They carry
+//! a gRPC status with the details that every error has, so that a client that reads only trailers learns the reason too.
 
 use access_tokens_domain::{Error, Reason};
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -13,41 +13,41 @@ use super::deadline;
 use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
-/// Maximum size of the metadata of a call in bytes. Counted as HTTP/2 counts it: the name and the value of each header, and 32.
+/// Maximum size of the metadata of a call in bytes, as HTTP/2 counts it: the name and the value of each header, and 32.
 pub(crate) const MAX_METADATA_BYTES: usize = 16 * 1024;
-/// Maximum number of header fields of a call. Each takes about a hundred bytes of memory, beside its name and value.
+/// Maximum number of header fields of a call. Each takes about a hundred bytes of memory in addition to its name and value.
 const MAX_FIELDS: usize = 100;
-/// What HTTP/2 adds for each header.
+/// Bytes that HTTP/2 adds for each header.
 const HEADER_OVERHEAD: usize = 32;
 
-/// The content type of gRPC. `+proto` names the encoding of messages that is the usual one; this service knows no other.
+/// The content types of gRPC. `+proto` names the usual encoding of messages, which is the only one that this service knows.
 const GRPC: &str = "application/grpc";
 const GRPC_PROTO: &str = "application/grpc+proto";
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
-/// The only encoding of messages: none.
+/// The only accepted encoding of messages: no compression.
 const IDENTITY: &str = "identity";
 
-/// Why a request is no call of gRPC that this service could answer.
+/// A reason why a request is no gRPC call that this service can answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Violation {
-    /// It is no POST.
+    /// The HTTP method is not POST.
     Method,
-    /// Its content type is not that of gRPC with protobuf.
+    /// The content type is not that of gRPC with protobuf.
     ContentType,
-    /// It has more metadata than a call may have.
+    /// The metadata is larger than 16 KiB.
     Metadata,
-    /// Its metadata has more fields than that of a call may have.
+    /// The metadata has more than 100 fields.
     Fields,
-    /// Its deadline cannot be read. To ignore it would let the call run for longer than its caller waits.
+    /// The timeout cannot be read. Ignoring it would let the call run for longer than its caller waits.
     Timeout,
-    /// Its messages are compressed, or encoded in another way.
+    /// The messages are compressed or encoded in another way.
     Encoding,
 }
 
 impl Violation {
-    /// Returns what is wrong with a request. None: it is a call.
+    /// Returns the first violation of a request. `None`: the request is a gRPC call.
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
         let headers = request.headers();
         if request.method() != Method::POST {
@@ -67,7 +67,7 @@ impl Violation {
         }
     }
 
-    /// Returns the answer. It has no body, so the HTTP library ends the stream and discards what the client still sends.
+    /// Returns the response. It has no body, so that the HTTP library ends the stream and discards what the client still sends.
     pub fn answer(self) -> Response<Body> {
         let mut response: Response<Body> = status::from_error(&self.error()).into_http();
         let headers = response.headers_mut();
@@ -77,7 +77,7 @@ impl Violation {
                 *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             }
             Self::ContentType => *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            // A client may send the message again without compression.
+            // The header lets a client send the message again without compression.
             Self::Encoding => drop(headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY))),
             Self::Metadata | Self::Fields | Self::Timeout => {}
         }
@@ -109,11 +109,11 @@ fn invalid(header: &str, description: &str) -> Error {
     Error::field(Reason::InvalidFieldValue, header, description)
 }
 
-/// Is the content type, which stands once, that of gRPC with protobuf? It may have parameters, in any case.
+/// Returns whether there is one content type, and it is that of gRPC with protobuf. It may have parameters. Case does not matter.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return false };
-    // Nearly always.
+    // The usual case, without a copy.
     if value == GRPC {
         return true;
     }
@@ -129,7 +129,7 @@ fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum()
 }
 
-/// Answers requests that admission has found to be no calls: after the layers that log and count them.
+/// Answers requests that admission has found to be no gRPC calls. It is inside of the layers that log and count them.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol;
 

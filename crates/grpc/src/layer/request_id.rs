@@ -1,4 +1,4 @@
-//! The id of a call, for people who look for it in the log.
+//! The id of a call, by which people find it in the log.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use uuid::Uuid;
 
 use super::middleware::{Handler, Middleware, Next};
 
-/// The metadata that carries it, both ways.
+/// Name of the metadata that carries the id, in requests and in responses.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id that is accepted.
+/// Maximum length of an id that is accepted, in bytes.
 const MAX_LENGTH: usize = 128;
 
-/// The id of a call: the caller's, if it is sane, else a new UUID.
+/// The id of a call: the caller's, if it is valid, else a new UUID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// The given one, or a new one.
+    /// Returns the given id if it consists of 1 to 128 printable ASCII characters without spaces, else a new one.
     pub fn of(given: Option<&HeaderValue>) -> Self {
         let sane = |id: &&str| (1..=MAX_LENGTH).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
         match given.and_then(|value| value.to_str().ok()).filter(sane) {
@@ -32,7 +32,7 @@ impl RequestId {
         Self(Uuid::now_v7().to_string().into())
     }
 
-    /// As text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,6 +1,6 @@
-//! Answers that are ready and that their callers do not take: so many bytes at most, and not for ever.
+//! Limits the memory and the time that responses take which their callers do not read.
 //!
-//! Over HTTP/2 a caller decides how much it takes and when. What it leaves is memory of ours, until its connection ends.
+//! Over HTTP/2 a caller decides how much it reads and when. The rest stays in the memory of the service until the connection ends.
 
 use std::iter;
 use std::pin::Pin;
@@ -23,16 +23,16 @@ use super::method;
 use super::middleware::{Handler, Middleware, Next};
 use crate::status;
 
-/// Answers up to this are not looked after: the streams that a connection may have bound them.
+/// Maximum size of a response that is not counted, in bytes. The number of streams of a connection bounds small responses.
 const UNTRACKED_BYTES: usize = 64 * 1024;
-/// Maximum number of bytes of larger answers that wait, for all callers.
+/// Maximum number of bytes of larger responses that wait, for all callers together.
 const MAX_BUFFERED_BYTES: usize = 64 * 1024 * 1024;
-/// What the HTTP library takes ahead of the caller. It is a copy: a part of a buffer would keep the whole of it.
+/// Size in bytes of the parts in which the HTTP library takes a response. Each is a copy: a slice of the buffer would keep all of it.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// How long a caller may take for one, and how much longer for each MiB of it.
+/// Maximum time until a caller has read a large response: this, and more for each MiB.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const SEND_TIMEOUT_PER_MIB: Duration = Duration::from_secs(4);
-/// When to try again after there was no room for the answer.
+/// Time after which a caller may try again whose response found no room.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl ResponseBufferLimit {
         Self { room: Arc::new(Semaphore::new(MAX_BUFFERED_BYTES)) }
     }
 
-    /// Room for an answer: on its connection, and among all.
+    /// Reserves room for a response on its connection and in total. `None`: there is not enough.
     fn reserve(&self, size: usize, call: Option<&Call>) -> Option<Vec<OwnedSemaphorePermit>> {
         let all = (&self.room, MAX_BUFFERED_BYTES);
         let own = call.map(|call| (call.activity().unsent(), UNSENT_BYTES_PER_CONNECTION));
@@ -54,7 +54,7 @@ impl ResponseBufferLimit {
     }
 }
 
-/// An answer that is larger than all the room has it alone.
+/// Reserves room within a bound. A response that is larger than the bound takes all of it.
 fn try_reserve(room: &Arc<Semaphore>, size: usize, bound: usize) -> Option<OwnedSemaphorePermit> {
     let size = u32::try_from(size.min(bound)).ok()?;
     Arc::clone(room).try_acquire_many_owned(size).ok()
@@ -68,7 +68,7 @@ impl Middleware for ResponseBufferLimit {
         if body.is_end_stream() {
             return Response::from_parts(head, body);
         }
-        // An answer of one message is ready as soon as there is a head; others may take their time.
+        // A response of one message is ready together with its head. Parts of a stream may come later.
         let body = match body.frame().now_or_never() {
             None | Some(None) => body,
             Some(Some(Ok(frame))) if frame.data_ref().is_some_and(|data| data.len() > UNTRACKED_BYTES) => {
@@ -76,7 +76,7 @@ impl Middleware for ResponseBufferLimit {
                 let room = match self.reserve(data.len(), call.as_deref()) {
                     Some(room) => room,
                     None if may_be_refused => return buffer_full(),
-                    // What is done is done, and its caller is told.
+                    // The call has changed something, and its caller must learn the result.
                     None => Vec::new(),
                 };
                 Body::new(BufferedBody::new(&data, rest(body), room, call))
@@ -87,8 +87,8 @@ impl Middleware for ResponseBufferLimit {
     }
 }
 
-/// What follows the data. That is its end nearly always, and there already: then the body can go, which would keep the
-/// buffer that the data was encoded in.
+/// Returns the body after the data. Nearly always its end is ready: then the original body is dropped, because it keeps the buffer that
+/// the data was encoded in.
 fn rest(mut body: Body) -> Body {
     match body.frame().now_or_never() {
         None => body,
@@ -107,13 +107,13 @@ fn send_timed_out() -> Status {
     status::from_error(&Error::new(Reason::DeadlineExceeded, "the answer was not taken in time"))
 }
 
-/// Frames, and then the rest of a body.
+/// Returns a body of these frames, followed by the rest of a body.
 fn prepend(frames: impl Iterator<Item = Result<Frame<Bytes>, Status>> + Send + 'static, rest: Body) -> Body {
     Body::new(StreamBody::new(stream::iter(frames).chain(BodyStream::new(rest))))
 }
 
-/// A large answer. It is nobody's any more when its caller has not taken it in time: nobody asks a body for frames while
-/// there is no room on the wire, so a watchdog empties it from outside.
+/// A large response, which is dropped when its caller has not read it in time. A body is not polled while there is no room on the wire,
+/// so a timer empties it from outside.
 struct BufferedBody {
     buffered: Arc<Mutex<Option<Buffered>>>,
     timer: AbortHandle,
@@ -137,7 +137,7 @@ impl BufferedBody {
             let Some(buffered) = watched.upgrade() else { return };
             drop(buffered.lock().unwrap_or_else(PoisonError::into_inner).take());
             if let Some(call) = call {
-                // Its connection is as idle as if there were no such call.
+                // The connection counts as idle, as if the call had ended.
                 call.end();
             }
         });

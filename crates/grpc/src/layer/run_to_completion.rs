@@ -72,7 +72,7 @@ fn run(call: impl Future<Output = Response<Body>> + Send + 'static, admitted: Op
     DetachOnDrop::new(Box::pin(call), CallInProgress { admitted, span: Span::current() }, on_panic)
 }
 
-/// What a call occupies.
+/// The resources that a call occupies until it ends.
 struct CallInProgress {
     /// Its permit, until the work ends. None for probes.
     admitted: Option<Admitted>,
@@ -123,8 +123,8 @@ mod tests {
         Admitted::new(Instant::now(), permit.expect("a permit"))
     }
 
-    /// A call that waits twice, the second time for a turn in a queue, where it may be dropped if it only reads. The receiver tells
-    /// whether it has come to its end.
+    /// A call that waits twice, the second time for its turn in a queue, where it may be dropped if it only reads. The receiver resolves
+    /// when the call has run to its end.
     async fn begin(reads: bool) -> (Call, [oneshot::Sender<()>; 2], oneshot::Receiver<()>) {
         let ((go, gone), (give, turn), (end, ended)) = (oneshot::channel(), oneshot::channel(), oneshot::channel());
         let admitted = admitted().await;

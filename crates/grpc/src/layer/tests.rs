@@ -83,7 +83,7 @@ fn layers() -> CallLayers {
     CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(8), database_up())
 }
 
-/// A database that is always there.
+/// A database that is always up.
 fn database_up() -> watch::Receiver<bool> {
     watch::Sender::new(true).subscribe()
 }
@@ -124,7 +124,7 @@ async fn ok(_: Request<Body>) -> Response<Body> {
     Response::new(Body::empty())
 }
 
-/// The status of an answer without data.
+/// Returns the status of a response without data.
 async fn call(service: impl GrpcService, request: Request<Body>) -> Status {
     let Ok(response) = service.oneshot(request).await;
     Status::from_header_map(response.headers()).unwrap_or_else(|| Status::ok(""))
@@ -276,7 +276,7 @@ async fn a_panic_is_an_internal_error_without_its_message() {
     assert!(!format!("{status:?}").contains("1234"));
 }
 
-/// A handler that waits to be let go, and tells when it has ended.
+/// A handler that waits to be released, and reports when it has ended.
 #[derive(Clone)]
 struct Slow {
     go: Arc<Notify>,
@@ -297,7 +297,7 @@ impl Slow {
         Response::new(Body::empty())
     }
 
-    /// It, inside of layers.
+    /// Returns the handler inside of layers.
     fn within(&self, layers: CallLayers) -> impl GrpcService + use<> {
         let slow = self.clone();
         calls_in(layers, move |_| slow.clone().handle())

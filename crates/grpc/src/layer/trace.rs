@@ -1,5 +1,5 @@
-//! One span and one line a call: which method, what came of it and why, how long it took, who called from which address. Never
-//! what was asked or answered, nor a credential.
+//! Writes one span and one line of the log for each call: method, outcome with its reason, duration, caller and address. Never the
+//! content of a request or response, and never a credential.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,7 @@ use super::method::{self, Method};
 use super::middleware::{Handler, Middleware, Next};
 use super::request_id::RequestId;
 
-/// The reason of a log-in that failed. It has a level of its own, so that attempts to guess show.
+/// The reason of a failed log-in. It is logged as a warning, so that attempts to guess are visible.
 const INVALID_LOGIN: &str = "INVALID_LOGIN";
 
 #[derive(Debug, Clone)]
@@ -30,10 +30,10 @@ pub struct Trace;
 impl Middleware for Trace {
     async fn handle<N: Handler>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let method = method::find(request.uri().path());
-        // A path that is not ours is whatever a caller sends: it is not repeated.
+        // An unknown path is arbitrary text from a caller and is not repeated.
         let name = method.map_or("unknown", |method| method.path.as_str());
         let request_id = request.extensions().get::<RequestId>().map_or("", RequestId::as_str);
-        // At the highest level, so that whatever is logged within has the request id.
+        // At the highest level, so that everything that is logged within has the request id.
         let exported = match method {
             Some(Method { probe: true, .. }) => Span::none(),
             _ => rpc::server(request.headers(), name, may_decide_sampling(&request)),
@@ -64,8 +64,8 @@ impl Middleware for Trace {
     }
 }
 
-/// Does the caller decide whether its trace is exported? An authenticated one does, a trusted proxy, and the gateway in this process,
-/// which has no connection.
+/// Returns whether the caller may decide if its trace is exported: an authenticated caller, a trusted proxy, and the gateway in this
+/// process, which has no connection.
 fn may_decide_sampling(request: &Request<Body>) -> bool {
     let extensions = request.extensions();
     extensions.get::<Caller>().is_some()
@@ -73,7 +73,7 @@ fn may_decide_sampling(request: &Request<Body>) -> bool {
         || extensions.get::<Arc<InFlightCall>>().is_none()
 }
 
-/// The gRPC code of an answer. An answer with data carries it behind the data, where only OK can stand for a unary call.
+/// Returns the gRPC code of a response. A response with data carries the code behind the data, where a unary call can only have OK.
 pub(super) fn code(response: &Response<Body>) -> Code {
     response.extensions().get::<Status>().map_or_else(
         || response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes())),
@@ -85,7 +85,7 @@ pub(super) fn code(response: &Response<Body>) -> Code {
 #[derive(Debug, Clone)]
 pub(super) struct ApiKeyId(pub(super) Arc<str>);
 
-/// Writes its line when it goes: also when the caller has gone before the answer.
+/// The entry of a call in the log. It is written on drop, so that a call whose caller leaves before the response has one too.
 struct LogEntry {
     started: Instant,
     quiet: bool,
@@ -132,7 +132,7 @@ impl Drop for LogEntry {
     }
 }
 
-/// Is it ours, and not the caller's?
+/// Returns whether an error with this code is a fault of the service and not of the caller.
 fn is_fault(code: Code) -> bool {
     matches!(code, Code::Internal | Code::Unknown | Code::DataLoss | Code::Unavailable)
 }

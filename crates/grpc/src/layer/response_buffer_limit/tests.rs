@@ -1,4 +1,4 @@
-//! Handler, and callers that do not take them.
+//! Large responses, and callers that do not read them.
 
 use std::convert::Infallible;
 
@@ -17,7 +17,7 @@ const LIST: &str = "/accesstoken.v1.AccessTokenService/ListAccessTokens";
 const IMPORT: &str = "/accesstoken.v1.DirectoryService/ImportDirectory";
 const MIB: usize = 1 << 20;
 
-/// A service whose answers have so many bytes, as a header of the request says, and trailers.
+/// A service whose responses have as many bytes as a header of the request says, and trailers.
 fn service(limit: &ResponseBufferLimit) -> impl GrpcService + use<> {
     let inner = service_fn(|request: Request<Body>| async move {
         let size: usize = request.headers()["size"].to_str().expect("text").parse().expect("a number");
@@ -50,7 +50,7 @@ async fn call(limit: &ResponseBufferLimit, path: &str, size: usize, over: Option
     response
 }
 
-/// An answer, or that there was no room for it.
+/// Returns a response, or `None` if there was no room for it.
 async fn list(limit: &ResponseBufferLimit, size: usize, over: Option<&Arc<Activity>>) -> Option<Response<Body>> {
     let response = call(limit, LIST, size, over).await;
     let Some(status) = Status::from_header_map(response.headers()) else { return Some(response) };

@@ -1,4 +1,4 @@
-//! Which address a call counts under.
+//! The address that a call is counted under.
 
 use std::net::IpAddr;
 

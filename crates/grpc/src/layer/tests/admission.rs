@@ -1,4 +1,4 @@
-//! What strangers and organisations can take of the permits.
+//! Bounds of the permits that anonymous callers and organisations can take.
 
 use access_tokens_net::client_address::ClientAddress;
 use access_tokens_proto::options;
@@ -66,7 +66,7 @@ async fn strangers_take_nothing_from_authenticated_calls() {
     let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &limits, database_up());
     let slow = calls_in(layers.clone(), |_| std::future::pending());
     let service = calls_in(layers, ok);
-    // As many logins as there may be, from two addresses.
+    // The maximum number of logins, from two addresses.
     let mut logins: Vec<_> =
         (0..8).map(|n| Box::pin(call(slow.clone(), from([192, 0, 2, n % 2], request(LOGIN, &[]))))).collect();
     for login in &mut logins {

@@ -1,4 +1,4 @@
-//! What a call leaves in the log.
+//! The lines of a call in the log.
 
 use access_tokens_domain::{Error, Reason};
 use access_tokens_net::client_address::ClientAddress;
@@ -8,7 +8,7 @@ use tower::ServiceExt;
 use super::{HEALTH, LOGIN, SHOW, call, calls, request, show};
 use crate::status;
 
-/// What is logged meanwhile.
+/// Returns the lines that a scenario logs.
 async fn lines_of(scenario: impl Future<Output = ()>) -> Vec<String> {
     let log = MemoryLog::default();
     let writer = log.clone();
