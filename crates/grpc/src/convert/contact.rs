@@ -11,7 +11,7 @@ use access_tokens_proto::v1::contact_information::{LifeCycleState, Type};
 use super::reference::{country, industry, industry_sector};
 use super::time;
 
-/// A person has demographics and no company profile, a company the reverse.
+/// Returns contact information. A person has demographics and no company profile, a company the reverse.
 pub(super) fn contact_information(
     contact: &ContactInformation,
     reference: &Reference,
@@ -56,9 +56,9 @@ fn gender(gender: Gender) -> v1::demographics::Gender {
     }
 }
 
-/// Date of birth and name day are always there, however little of them is known.
-fn demographics(person: &Demographics, reference: &Reference, fields: &FieldSelection) -> v1::Demographics {
-    let by = |id: &Option<String>, fields: &FieldSelection| Some(country(id.as_ref()?, reference, fields));
+/// Returns the demographics of a person. Date of birth and name day are always present, even if nothing of them is known.
+fn demographics(person: &Demographics, reference: &Reference, fields: &FieldTree) -> v1::Demographics {
+    let by = |id: &Option<String>, fields: &FieldTree| Some(country(id.as_ref()?, reference, fields));
     v1::Demographics {
         gender: fields.value("gender", || person.gender.map(|g| gender(g).into())),
         id_number: fields.value("id_number", || person.id_number.clone()),

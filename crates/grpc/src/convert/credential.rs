@@ -62,8 +62,8 @@ pub(crate) fn unlock(request: v1::UnlockAccessTokenRequest) -> Parsed<(AccessTok
     Ok(((checked(identifier, violations)?, kinds), fields))
 }
 
-/// A token and the secret for it, which is required, within the credential or in one of these fields beside it. Whether
-/// one is too many, or of a kind that is not expected, is for the rules to say.
+/// Reads a token and its secret, which is required, within the credential or in one of these fields beside it. The use case refuses a
+/// second secret, or one of the wrong kind.
 fn presented(
     identifier: Option<v1::AccessTokenIdentifier>,
     proof: Option<Proof>,

@@ -1,4 +1,4 @@
-//! What explains an access token, and how well policies protect secrets.
+//! Explanations of access tokens, and guess budgets, which say how well policies protect secrets.
 
 use access_tokens_domain::field_selection::FieldSelection;
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ use access_tokens_proto::v1::obstacle::{Kind, Use};
 
 use super::{time, token};
 
-/// The explanation of one token.
-pub(crate) fn explanation(found: Explanation, fields: &FieldSelection) -> v1::ExplainAccessTokenResponse {
+/// Returns the explanation of one token.
+pub(crate) fn explanation(found: Explanation, fields: &FieldTree) -> v1::ExplainAccessTokenResponse {
     let Explanation { answer, now, obstacles, secrets, actions, budget } = found;
     v1::ExplainAccessTokenResponse {
         access_token: fields.nested("access_token", |fields| Some(token::access_token(answer, fields))),
@@ -30,9 +30,9 @@ pub(crate) fn explanation(found: Explanation, fields: &FieldSelection) -> v1::Ex
     }
 }
 
-/// The guess budget of one policy.
-pub(crate) fn guess_budget(found: &PolicyBudget, fields: &FieldSelection) -> v1::GuessBudget {
-    let PolicyBudget { classification, name, budget, limit, weak_secrets } = found;
+/// Returns the guess budget of one policy.
+pub(crate) fn guess_budget(found: &PolicyBudget, fields: &FieldTree) -> v1::GuessBudget {
+    let PolicyBudget { classification, name, budget, limit, weaker } = found;
     v1::GuessBudget {
         classification_id: fields.value("classification_id", || classification.clone()),
         classification_name: fields.value("classification_name", || name.clone()),
@@ -50,7 +50,7 @@ fn secret_budget(budget: &SecretBudget, weak_secrets: Option<&BTreeMap<SecretKin
     v1::SecretBudget {
         secret_kind: secret_kind(budget.kind).into(),
         guesses_per_day: integer(budget.guesses_per_day),
-        // More than a number can hold is at least the largest one, which JSON has a form for.
+        // A value above the range of the type becomes the largest one, which JSON can represent.
         codes: budget.codes.min(f64::MAX),
         chance_per_day: budget.chance(),
         weaker_secrets: weak_secrets.map(|weak_secrets| i64::try_from(weak_secrets.count).unwrap_or(i64::MAX)),
@@ -136,7 +136,7 @@ fn way_of_use(way: WayOfUse) -> Use {
     }
 }
 
-/// Within the limits of policies, every count fits.
+/// Converts a count. Every count within the limits of policies fits.
 fn integer(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }

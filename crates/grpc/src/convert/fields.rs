@@ -1,4 +1,4 @@
-//! Field masks of answers: which fields a caller wants.
+//! Field masks of responses: the fields that a caller wants.
 
 use access_tokens_domain::Reason;
 use access_tokens_domain::error::Violations;
@@ -9,41 +9,87 @@ use prost_types::FieldMask;
 
 /// The field of a request that holds the mask.
 const FIELD: &str = "fields_set";
-/// Most unknown paths that one error names, and most characters of each.
+/// Maximum number of unknown paths that one error names, and maximum number of characters of each.
 pub(super) const SHOWN_PATHS: usize = 5;
 const SHOWN_CHARACTERS: usize = 64;
 
-/// Returns the fields that a mask selects of a message of type `M`. Without paths, or with `*`, these are all fields. A path that names
-/// no field is a violation that lists those that exist.
-pub(crate) fn selection<M: Name>(mask: Option<&FieldMask>, violations: &mut Violations) -> FieldSelection {
-    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    let mut selection = FieldSelection::NONE;
-    let mut all = false;
-    let mut unknown = 0;
-    for path in paths.iter().map(|path| spelled(path)).filter(|path| !path.is_empty()) {
-        let path = path.as_str();
-        if path == "*" {
-            all = true;
-        } else if let Err(mut found) = validate_path_of::<M>(path) {
-            unknown += 1;
-            if unknown <= SHOWN_PATHS {
-                found.segment = shown(&found.segment);
-                violations.add(Reason::UnknownField, FIELD, found.to_string());
-            }
-        } else {
-            selection.insert(path);
-        }
-    }
-    if all || selection == FieldSelection::NONE { FieldSelection::All } else { selection }
+/// The wanted fields of a message: all, or a set of fields, each with its own wanted fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FieldTree {
+    /// All fields.
+    All,
+    /// Only these fields.
+    Only(BTreeMap<String, FieldTree>),
 }
 
-/// As much of an unknown name as an error repeats.
+impl FieldTree {
+    /// Reads the fields that a mask names for a message of type `M`: all fields if it has no paths, or `*`. A path that names no field is a
+    /// violation that lists the existing fields.
+    pub(crate) fn of<M: Name>(mask: Option<&FieldMask>, violations: &mut Violations) -> Self {
+        let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+        let mut tree = BTreeMap::new();
+        let mut all = false;
+        let mut unknown = 0;
+        for path in paths.iter().map(|path| spelled(path)).filter(|path| !path.is_empty()) {
+            let path = path.as_str();
+            if path == "*" {
+                all = true;
+            } else if let Err(mut found) = validate_path_of::<M>(path) {
+                unknown += 1;
+                if unknown <= SHOWN_PATHS {
+                    found.segment = shown(&found.segment);
+                    violations.add(Reason::UnknownField, FIELD, found.to_string());
+                }
+            } else {
+                insert(&mut tree, path);
+            }
+        }
+        if all || tree.is_empty() { Self::All } else { Self::Only(tree) }
+    }
+
+    /// Returns whether the field is wanted, whole or in part.
+    pub(crate) fn wants(&self, field: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(fields) => fields.contains_key(field),
+        }
+    }
+
+    /// Returns a scalar field, computed only if it is wanted.
+    pub(crate) fn value<T: Default>(&self, field: &str, make: impl FnOnce() -> T) -> T {
+        if self.wants(field) { make() } else { T::default() }
+    }
+
+    /// Returns a message, computed only if it is wanted, and only with its wanted fields.
+    pub(crate) fn nested<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
+        match self {
+            Self::All => make(self),
+            Self::Only(fields) => fields.get(field).and_then(make),
+        }
+    }
+
+    /// Returns a message like `nested`, in a box, for fields that the generated code boxes.
+    pub(crate) fn boxed<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<Box<T>> {
+        self.nested(field, |fields| make(fields).map(Box::new))
+    }
+
+    /// Returns the parts of an access token that must be loaded for these fields.
+    pub(crate) fn want(&self) -> Want {
+        let owners = Load {
+            accounts_receivable: self.wants("accounts_receivable"),
+            rewards_participant: self.wants("rewards_participant"),
+        };
+        Want { owners, verification_code: self.wants("verification_code") }
+    }
+}
+
+/// Returns as much of an unknown name as an error repeats.
 pub(super) fn shown(name: &str) -> String {
     name.chars().take(SHOWN_CHARACTERS).collect()
 }
 
-/// A path as the contract spells it. Masks in JSON, as grpcurl takes them, are in camel case, and come back from it
-/// without the underscore before a digit: `udfString1` arrives as `udf_string1`.
+/// Returns a path in the spelling of the contract. Masks in JSON, as grpcurl takes them, are in camel case, and arrive without the
+/// underscore before a digit: `udfString1` arrives as `udf_string1`.
 pub(super) fn spelled(path: &str) -> String {
     let mut spelled = String::with_capacity(path.len() + 2);
     for c in path.trim().chars() {
@@ -53,6 +99,21 @@ pub(super) fn spelled(path: &str) -> String {
         spelled.push(c);
     }
     spelled
+}
+
+/// Adds a path. A field that is wanted whole stays so.
+fn insert(tree: &mut BTreeMap<String, FieldTree>, path: &str) {
+    match path.split_once('.') {
+        None => {
+            tree.insert(path.to_owned(), FieldTree::All);
+        }
+        Some((field, rest)) => {
+            let below = tree.entry(field.to_owned()).or_insert_with(|| FieldTree::Only(BTreeMap::new()));
+            if let FieldTree::Only(below) = below {
+                insert(below, rest);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

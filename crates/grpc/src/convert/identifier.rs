@@ -112,7 +112,7 @@ pub(super) fn owner(
     }
 }
 
-/// Declares functions that read which access token a request is about. It is required.
+/// Declares functions that read the access token that a request is about, which is required.
 macro_rules! reset_identifiers {
     ($($name:ident: $request:ident),+) => {$(
         pub(super) fn $name(

@@ -1,11 +1,11 @@
-//! Logins. Those with user name and password need no conversion.
+//! Logins. A login with user name and password needs no conversion.
 
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::{Reason, Result};
 use access_tokens_proto::v1;
 
-/// The API key of a login: that of the metadata, else that of the message.
+/// Returns the API key of a login: that of the metadata, else that of the message.
 pub(crate) fn api_key(metadata: Option<Secret>, request: v1::LoginWithApiKeyRequest) -> Result<Secret> {
     let given = metadata.or_else(|| request.api_key.map(Secret::new)).filter(|key| !key.expose().is_empty());
     let mut violations = Violations::default();

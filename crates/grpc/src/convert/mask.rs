@@ -1,4 +1,4 @@
-//! Update masks: which fields a caller writes, null included.
+//! Update masks: the fields that a caller writes, including those that it sets to null.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::fields::{SHOWN_PATHS, shown, spelled};
 /// The field of a request that holds the mask.
 const FIELD: &str = "update_mask";
 
-/// Everything that an update may write.
+/// All fields that an update may write.
 const UPDATABLE: [&str; 20] = [
     "authentication_code",
     "identifier",
@@ -35,15 +35,15 @@ const UPDATABLE: [&str; 20] = [
     "udf_date_4",
 ];
 
-/// The fields to write: those of the mask, or, without one, those that are set.
+/// The fields to write: those of the mask, or those that are set if there is no mask.
 #[derive(Debug)]
 pub(super) struct UpdateMask {
     paths: Option<BTreeSet<String>>,
 }
 
 impl UpdateMask {
-    /// The mask of a request. A mask without paths is none; a path that cannot be written is a violation that lists those
-    /// that can.
+    /// Reads the mask of a request. A mask without paths counts as none. A path that cannot be written is a violation that lists the
+    /// fields that can.
     pub(super) fn of(mask: Option<FieldMask>, violations: &mut Violations) -> Self {
         let paths = mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
         let paths = paths.map(|paths| paths.iter().map(|path| spelled(path)).collect::<BTreeSet<_>>());
@@ -55,8 +55,8 @@ impl UpdateMask {
         Self { paths }
     }
 
-    /// What becomes of a field: `None` leaves it, `Some(None)` empties it. A value that the mask leaves out would be lost,
-    /// so it is a violation.
+    /// Returns the change of a field: `None` leaves it unchanged, `Some(None)` empties it. A value for a field that the mask leaves out is
+    /// a violation, because it would be lost.
     pub(super) fn apply<T>(&self, field: &str, value: Option<T>, violations: &mut Violations) -> Option<Option<T>> {
         debug_assert!(UPDATABLE.contains(&field), "{field}");
         match &self.paths {

@@ -1,6 +1,6 @@
-//! Messages of the contract from and to types of the domain, one file a subject. Nothing else converts.
+//! Conversions between messages of the contract and types of the domain, one file for each subject. No other module converts.
 //!
-//! Inwards every field at fault is collected before a request is refused. Outwards only what `fields_set` names is built.
+//! Requests: every faulty field is collected before a request is refused. Responses: only the fields of `fields_set` are built.
 
 pub(crate) mod changes;
 mod contact;

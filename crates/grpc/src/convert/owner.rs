@@ -8,7 +8,7 @@ use access_tokens_proto::v1;
 
 use super::contact::contact_information;
 
-/// The account of an id; what was not found is its id alone.
+/// Returns the account with an id. An account that was not found has its id only.
 pub(super) fn accounts_receivable(
     id: &str,
     account: Option<&Account>,
@@ -41,7 +41,7 @@ pub(super) fn accounts_receivable(
     }
 }
 
-/// The participant of an id; what was not found is its id alone.
+/// Returns the participant with an id. A participant that was not found has its id only.
 pub(super) fn rewards_participant(
     id: &str,
     participant: Option<&Participant>,

@@ -1,6 +1,6 @@
-//! Records of an import, and what became of them.
+//! Records of an import, and their results.
 //!
-//! Inwards a record takes the form that files have: JSON with the names of the contract, so that both ways in are one.
+//! A record is converted to the JSON form of files, with the names of the contract, so that imports over gRPC and of files share one way.
 
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::import::{self, Existing, Kind, Object, Options, Outcome, Record, Unknown};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::fields::shown;
 use crate::status;
 
-/// The fields of a request that are not the record.
+/// Names of the fields of a request that are not the record.
 const NULL_FIELDS: &str = "null_fields";
 const CHECK: &str = "check";
 const EXISTING: &str = "existing";
@@ -23,7 +23,7 @@ const REFUSE_UNKNOWN_CLASSIFICATIONS: &str = "refuse_unknown_classifications";
 
 const OPTIONS: [&str; 5] = [NULL_FIELDS, CHECK, EXISTING, REFUSE_UNKNOWN_OWNERS, REFUSE_UNKNOWN_CLASSIFICATIONS];
 
-/// What a request is about; none without a record.
+/// Returns the kind of the record of a request. `None` if there is no record.
 pub(crate) fn kind(request: &v1::ImportDirectoryRequest) -> Option<Kind> {
     Some(match request.record.as_ref()? {
         Wire::Organisation(_) => Kind::Organisation,
@@ -41,7 +41,7 @@ pub(crate) fn kind(request: &v1::ImportDirectoryRequest) -> Option<Kind> {
     })
 }
 
-/// What the import may do.
+/// Returns the options of the import.
 pub(crate) fn options(request: &v1::ImportDirectoryRequest) -> Options {
     use v1::import_directory_request::Existing as Wire;
     let unknown = |refused| if refused { Unknown::Refuse } else { Unknown::Create };
@@ -56,7 +56,7 @@ pub(crate) fn options(request: &v1::ImportDirectoryRequest) -> Options {
     }
 }
 
-/// The record of a request. What is not set is left out; what `null_fields` names is null.
+/// Returns the record of a request. Fields that are not set are left out; fields that `null_fields` names are null.
 pub(crate) fn record(request: &v1::ImportDirectoryRequest) -> Result<Record> {
     let kind = kind(request).ok_or_else(|| Error::field(Reason::RequiredFieldMissing, "record", "is required"))?;
     let Value::Object(mut members) = json::to_value(request) else {
@@ -104,7 +104,7 @@ fn clear(kind: Kind, object: &mut Object, path: &str, violations: &mut Violation
     }
 }
 
-/// What became of the record at a position.
+/// Returns the result of the record at a position.
 pub(crate) fn result(index: usize, kind: Option<Kind>, result: Result<(Outcome, String)>) -> v1::RecordResult {
     let kind = kind.map(Kind::name).unwrap_or_default();
     let mut wire = v1::RecordResult {
@@ -138,7 +138,7 @@ pub(crate) fn result(index: usize, kind: Option<Kind>, result: Result<(Outcome, 
     wire
 }
 
-/// The path below the record: the rules name the kind first, as a line of a file does.
+/// Returns a path without the kind of the record at its beginning, which the domain writes because a line of a file has it.
 fn below<'a>(kind: &str, field: &'a str) -> &'a str {
     match field.strip_prefix(kind) {
         Some("") => "",

@@ -1,4 +1,4 @@
-//! Reference data: what a snapshot knows of an id. What it does not know is answered as its id alone.
+//! Reference data of a snapshot, by id. An object that the snapshot does not know has its id only.
 
 use access_tokens_domain::access_token::AuditStamp;
 use access_tokens_domain::directory;
@@ -97,11 +97,8 @@ pub(super) fn classification_of(id: &str, reference: &Reference, fields: &FieldS
     }
 }
 
-/// A classification without its policy, which answers do not show.
-pub(crate) fn classification(
-    classification: &directory::Classification,
-    fields: &FieldSelection,
-) -> v1::Classification {
+/// Returns a classification without its policy, which responses do not show.
+pub(crate) fn classification(classification: &directory::Classification, fields: &FieldTree) -> v1::Classification {
     v1::Classification {
         id: fields.value("id", || classification.id.clone()),
         name: fields.value("name", || classification.name.clone()),

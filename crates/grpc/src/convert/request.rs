@@ -1,5 +1,5 @@
-//! Requests about existing access tokens. Those that create and change them are in [`super::changes`], those about secrets
-//! in [`super::credential`].
+//! Requests about existing access tokens. Requests that create and change them are in [`super::changes`], requests about secrets in
+//! [`super::credential`].
 
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::field_selection::FieldSelection;
@@ -15,7 +15,7 @@ use prost_types::FieldMask;
 use super::fields::selection;
 use super::identifier;
 
-/// A request with the wanted fields of its answer.
+/// A converted request with the wanted fields of its response.
 pub(crate) type Parsed<T> = Result<(T, FieldTree)>;
 
 pub(crate) fn show(request: v1::ShowAccessTokenRequest) -> Parsed<AccessTokenIdentifier> {
@@ -38,7 +38,7 @@ pub(crate) fn explain(request: v1::ExplainAccessTokenRequest) -> Parsed<AccessTo
     one::<v1::ExplainAccessTokenResponse>(request.access_token_identifier, request.fields_set)
 }
 
-/// A request that names one token and nothing else; the answer is an `M`.
+/// Converts a request that names one token and nothing else. The response is an `M`.
 fn one<M: Name>(
     identifier: Option<v1::AccessTokenIdentifier>,
     mask: Option<FieldMask>,
@@ -59,7 +59,7 @@ pub(crate) fn list(request: v1::ListAccessTokensRequest) -> Parsed<ListTokens> {
         classification,
         number_of_results: request.number_of_results,
         offset: request.offset,
-        // Without presence in the contract: empty means the first page.
+        // The field has no presence in the contract. An empty text means the first page.
         page_token: Some(request.page_token).filter(|token| !token.is_empty()),
     };
     Ok((list, fields))
@@ -76,7 +76,7 @@ pub(crate) fn not_associated(request: v1::GetNotAssociatedAccessTokensRequest) -
     Ok((NotAssociated { number: request.number, life_cycle_state }, fields))
 }
 
-/// A state to filter by. Unspecified means any.
+/// Reads a state to filter by. Unspecified means any.
 fn state(number: Option<i32>, violations: &mut Violations) -> Option<LifeCycleState> {
     use v1::access_token::LifeCycleState as Wire;
     match Wire::try_from(number?) {
@@ -128,15 +128,15 @@ pub(crate) fn list_guess_budgets(request: v1::ListGuessBudgetsRequest) -> Result
     all::<v1::GuessBudget>(request.fields_set)
 }
 
-/// A request for everything that there is of an `M`.
-fn all<M: Name>(mask: Option<FieldMask>) -> Result<FieldSelection> {
+/// Converts a request for all objects of type `M`.
+fn all<M: Name>(mask: Option<FieldMask>) -> Result<FieldTree> {
     let mut violations = Violations::default();
     let fields = selection::<M>(mask.as_ref(), &mut violations);
     violations.into_result()?;
     Ok(fields)
 }
 
-/// The value, unless something is at fault. Whoever leaves a required value out has added a violation.
+/// Returns the value if there are no violations. A missing required value has added one.
 pub(super) fn checked<T>(value: Option<T>, violations: Violations) -> Result<T> {
     violations.into_result()?;
     value.ok_or_else(|| Error::internal("a required value is missing, and no violation says so"))

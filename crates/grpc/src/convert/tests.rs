@@ -1,4 +1,4 @@
-//! Answers on the wire: everything resolved, nothing that was not asked for.
+//! Responses on the wire: all references resolved, and no field that was not requested.
 
 use access_tokens_domain::field_selection::FieldSelection;
 use std::sync::Arc;
@@ -232,7 +232,7 @@ fn exactly_what_is_asked_for_is_there() {
     assert_eq!(token, expected);
 }
 
-/// Every field of the contract is answered: what the masks name is what appears, for each field alone.
+/// Every field of the contract can be requested alone: a mask with its path returns this field.
 #[test]
 fn every_field_can_be_asked_for_alone() {
     let whole = token::access_token(answer(true, ContactType::Person), &FieldSelection::All);

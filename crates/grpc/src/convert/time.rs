@@ -5,14 +5,14 @@ use access_tokens_domain::error::Violations;
 use access_tokens_domain::time::{Timestamp, stored_precision};
 use chrono::{DateTime, Datelike};
 
-/// On the wire.
+/// Returns the form on the wire.
 pub(super) fn to_wire(time: Timestamp) -> prost_types::Timestamp {
     // The domain holds only times with a non-negative fraction of a second.
     prost_types::Timestamp { seconds: time.timestamp(), nanos: time.timestamp_subsec_nanos() as i32 }
 }
 
-/// From the wire, cut to what is stored. Outside of the years 1 to 9999, or with a fraction outside of a second, it is a
-/// violation of the field.
+/// Reads the form on the wire, cut to the precision that is stored. A time outside of the years 1 to 9999, or with a fraction outside of
+/// a second, is a violation of the field.
 pub(super) fn from_wire(
     field: &str,
     time: Option<prost_types::Timestamp>,

@@ -1,4 +1,4 @@
-//! Access tokens, as answers show them.
+//! Access tokens in responses.
 
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::card;
@@ -13,14 +13,14 @@ use super::owner::{accounts_receivable, rewards_participant};
 use super::reference::{classification_of, log_information, user};
 use super::time;
 
-/// A token with everything that it refers to.
-pub(crate) fn access_token(answer: Answer, fields: &FieldSelection) -> v1::AccessToken {
+/// Returns a token with all objects that it refers to.
+pub(crate) fn access_token(answer: Answer, fields: &FieldTree) -> v1::AccessToken {
     let Answer { token, owners, reference, verification_code } = answer;
     let [string_1, string_2, string_3, string_4, string_5, string_6, string_7, string_8] = token.udf.strings;
     let [float_1, float_2, float_3, float_4] = token.udf.floats;
     let [date_1, date_2, date_3, date_4] = token.udf.dates;
     v1::AccessToken {
-        // Before the number itself, which moves.
+        // Computed before the masked number is moved out.
         card_last_4_digits: fields
             .value("card_last_4_digits", || token.card_masked_number.as_deref().and_then(card::last_4_digits)),
         verified_by_user: fields
@@ -66,8 +66,8 @@ pub(crate) fn access_token(answer: Answer, fields: &FieldSelection) -> v1::Acces
     }
 }
 
-/// A new pass code, shown this once.
-pub(crate) fn issued_pass_code(issued: IssuedPassCode, fields: &FieldSelection) -> v1::ResetPassCodeResponse {
+/// Returns a new pass code, which is shown only once.
+pub(crate) fn issued_pass_code(issued: IssuedPassCode, fields: &FieldTree) -> v1::ResetPassCodeResponse {
     let IssuedPassCode { token, reference, random_pass_code } = issued;
     let AccessToken { id, number, life_cycle_state, authentication_code, identifier, created, updated, .. } = token;
     v1::ResetPassCodeResponse {
@@ -82,7 +82,7 @@ pub(crate) fn issued_pass_code(issued: IssuedPassCode, fields: &FieldSelection) 
     }
 }
 
-/// A new verification code.
+/// Returns a new verification code.
 pub(crate) fn issued_verification_code(
     issued: IssuedVerificationCode,
     fields: &FieldSelection,
@@ -101,11 +101,8 @@ pub(crate) fn issued_verification_code(
     }
 }
 
-/// A one-time password.
-pub(crate) fn issued_one_time_password(
-    issued: IssuedOneTimePassword,
-    fields: &FieldSelection,
-) -> v1::GenerateOtpResponse {
+/// Returns a new one-time password.
+pub(crate) fn issued_one_time_password(issued: IssuedOneTimePassword, fields: &FieldTree) -> v1::GenerateOtpResponse {
     let IssuedOneTimePassword { token, one_time_password, expiration_date } = issued;
     v1::GenerateOtpResponse {
         id: fields.value("id", || token.id),

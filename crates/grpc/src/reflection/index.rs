@@ -7,7 +7,7 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 use prost::{DecodeError, Message};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 
-/// A file, encoded as the compiler has written it. Decoding and encoding again would lose the options that are extensions.
+/// A file descriptor in the encoding of the compiler. Decoding and encoding it again would lose the options that are extensions.
 type File = &'static [u8];
 
 /// Field `file` of a `FileDescriptorSet`.
@@ -52,7 +52,7 @@ impl Index {
         self.extensions.get(message)?.get(&number).copied()
     }
 
-    /// Returns the numbers of all extensions of a message, ascending. None: the message is unknown.
+    /// Returns the numbers of all extensions of a message, ascending. `None`: the message is unknown.
     pub(super) fn extension_numbers(&self, message: &str) -> Option<Vec<i32>> {
         match self.extensions.get(message) {
             Some(extensions) => Some(extensions.keys().copied().collect()),
@@ -82,7 +82,7 @@ impl Index {
     fn add_file(&mut self, file: File) -> Result<(), DecodeError> {
         let decoded = FileDescriptorProto::decode(file)?;
         if self.files.insert(decoded.name().to_owned(), file).is_some() {
-            // Several sets have what all of them import.
+            // Several sets contain the files that all of them import.
             return Ok(());
         }
         let package = decoded.package();
@@ -124,7 +124,7 @@ impl Index {
         }
     }
 
-    /// The values of an enum are siblings of it, in protobuf.
+    /// Adds an enum and its values. In protobuf the values are siblings of the enum.
     fn add_enum(&mut self, scope: &str, enumeration: &EnumDescriptorProto, file: File) {
         self.add(scope, enumeration.name(), file);
         for value in &enumeration.value {
@@ -134,7 +134,7 @@ impl Index {
 
     fn add_extension(&mut self, scope: &str, extension: &FieldDescriptorProto, file: File) {
         self.add(scope, extension.name(), file);
-        // The compiler writes full names, with a dot before.
+        // The compiler writes full names with a leading dot.
         let extended = extension.extendee().trim_start_matches('.').to_owned();
         self.extensions.entry(extended).or_default().insert(extension.number(), file);
     }

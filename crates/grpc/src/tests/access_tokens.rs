@@ -1,4 +1,4 @@
-//! Access tokens over the wire: every method once, and the ways in which a request can be wrong.
+//! Access tokens over the wire: every method once, and the kinds of wrong requests.
 
 use access_tokens_proto::v1;
 use access_tokens_proto::v1::access_token::LifeCycleState;

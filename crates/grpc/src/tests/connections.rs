@@ -1,4 +1,4 @@
-//! Connections without calls, and with them.
+//! Connections with and without calls in progress.
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ use access_tokens_net::handshake::{HANDSHAKE_TIMEOUT, PREFACE};
 use access_tokens_net::port::Port;
 use access_tokens_net::signals::StopSignal;
 
-/// Long enough for a test to be on time, and short enough to wait for it.
+/// Time after which the tests close idle connections: long enough for a slow machine, short enough to wait for.
 const IDLE: Duration = Duration::from_millis(400);
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
@@ -104,7 +104,7 @@ async fn who_does_not_call_is_asked_to_go_and_then_cut() {
     assert!(started.elapsed() <= limit + HANDSHAKE_TIMEOUT + Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
-/// A server of health whose checks take some time.
+/// A server of health whose checks take time.
 struct Running {
     address: SocketAddr,
     reporter: HealthReporter,
@@ -158,7 +158,7 @@ async fn a_silent_client_hears_goodbye_and_one_within_a_frame_hears_nothing() {
         let mut heard = Vec::new();
         timeout(IDLE * 5, client.read_to_end(&mut heard)).await.expect("in time").expect("no reset");
         assert!(started.elapsed() >= IDLE, "{:?}", started.elapsed());
-        // GOAWAY, without an error and without a call that was heard.
+        // GOAWAY without an error, which says that no call was processed.
         let last = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(heard.ends_with(&last), goodbye, "{heard:?}");
     }
@@ -228,7 +228,7 @@ async fn a_watch_ends_with_the_age_of_its_connection_and_counts_as_idle_before()
     assert!(ended.is_err() || ended.is_ok_and(|message| message.is_none()), "its connection was idle");
 }
 
-/// The error codes of GOAWAY frames among what a server has said.
+/// Returns the error codes of the GOAWAY frames among the bytes that a server has sent.
 fn goaways(mut heard: &[u8]) -> Vec<u32> {
     let mut found = Vec::new();
     while let Some((head, rest)) = heard.split_at_checked(9) {
@@ -258,7 +258,7 @@ async fn a_flood_of_control_frames_is_told_to_calm_down() {
             let client = connected(running.address, &[&PREFACE[..], SETTINGS].concat()).await;
             let (mut hears, mut says) = client.into_split();
             let flood = frame.repeat(count);
-            // It is cut in the middle.
+            // The frame is cut in the middle.
             let said = tokio::spawn(async move {
                 let _ = says.write_all(&flood).await;
                 says
@@ -276,7 +276,7 @@ async fn a_flood_of_control_frames_is_told_to_calm_down() {
     }
 }
 
-/// A call with this many fields beside those that make it a request. All but one of them take one byte each.
+/// A call with this number of additional header fields. All but one of them take one byte each.
 fn call(stream: u32, fields: usize) -> Vec<u8> {
     let mut list = vec![0x83, 0x86, 0x84, 0x40, 1, b'x', 0];
     list.extend(std::iter::repeat_n(0xbe, fields - 1));
@@ -292,13 +292,13 @@ async fn a_list_of_too_many_fields_ends_its_connection() {
         let (mut heard, began) = (Vec::new(), Instant::now());
         let _ = timeout(IDLE * 10, client.read_to_end(&mut heard)).await.expect("it is closed, or idle");
         assert_eq!(began.elapsed() < IDLE / 2, closes, "{fields} fields: {:?}", began.elapsed());
-        // The library answers a call of no method.
+        // The library answers a call without a method.
         let answered = heard.windows(9).any(|frame| frame[3] == 1 && frame[5..] == [0, 0, 0, 1]);
         assert_eq!(answered, !closes, "{fields} fields: {heard:?}");
     }
 }
 
-/// Reads from a connection until it has read this many bytes. Returns how often it had to wait, and the most bytes of one read.
+/// Reads this number of bytes from a connection. Returns the number of waits, and the largest number of bytes of one read.
 async fn reads(connection: &mut Connection, mut bytes: usize) -> (usize, usize) {
     let (mut waits, mut most, mut space) = (0, 0, [0; 8_192]);
     while bytes > 0 {

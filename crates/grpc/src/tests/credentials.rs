@@ -17,7 +17,7 @@ use super::{World, fields, refused, with};
 
 type Answered = Result<v1::AccessToken, Status>;
 
-/// Calls of one user.
+/// A client with the session of a user.
 struct Client<'a> {
     world: &'a World,
     session: String,
@@ -111,7 +111,7 @@ fn login(identifier: &str) -> Option<v1::AccessTokenIdentifier> {
     by(Identifier::Credential(Credential { identifier: identifier.to_owned(), ..Default::default() }))
 }
 
-/// Gathers what would be delivered.
+/// Collects notifications that would be delivered.
 #[derive(Default)]
 struct Outbox(Mutex<Vec<Notification>>);
 
@@ -125,7 +125,7 @@ impl Notifier for Outbox {
     }
 }
 
-/// That the secret was not accepted, and the true reason, if the caller is told.
+/// Returns the true reason of a refused secret, if the caller may know it, and the details. Panics if the secret was accepted.
 fn cause<T: std::fmt::Debug>(result: Result<T, Status>) -> (Option<String>, ErrorDetails) {
     let (code, reason, details) = refused(result);
     assert_eq!((code, reason.as_str()), (Code::PermissionDenied, "INVALID_CREDENTIAL"));
@@ -140,7 +140,7 @@ async fn a_pass_code_is_checked_changed_locked_and_unlocked() {
         (Client::of(&world, "anna").await, Client::of(&world, "rita").await, Client::of(&world, "will").await);
     let created = anna.create("CARD-1", "shemar").await;
     let number = v1::AccessToken { number: created.number, ..Default::default() };
-    // Without `access_tokens.lookup`: the secret is beside the name.
+    // Without `access_tokens.lookup`, so the secret is sent together with the name.
     assert_eq!(rita.check("shemar", "1234").await.expect("right"), number);
 
     let changed = will.change("shemar", Proof::PassCode("1234".to_owned()), "4321").await.expect("changed");

@@ -81,7 +81,7 @@ async fn a_check_says_what_would_be_and_writes_nothing() {
 async fn many_records_go_in_as_batches_and_too_many_do_not() {
     let world = World::new().await;
     let session = world.login("anna").await;
-    // Some are so large that a batch is full of bytes before it is full of records: the last batch is a part of one.
+    // Some records are so large that a batch reaches its limit in bytes before its limit in records. The last batch is incomplete.
     let large = "x".repeat(200 * 1024);
     let name = |i: usize| if i < 30 { large.as_str() } else { "New" };
     let records: Vec<_> = (0..10_001).map(|i| unit(&format!("N{i}"), name(i))).collect();

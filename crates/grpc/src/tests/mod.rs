@@ -1,4 +1,4 @@
-//! The whole transport over the real layers, sessions and storage (SQLite), in this process and over a socket.
+//! The services with the real layers, sessions and storage (SQLite), in this process and over a socket.
 
 mod access_tokens;
 mod connections;
@@ -40,8 +40,7 @@ use super::layer::Calls;
 use super::limits::Limits;
 use super::server;
 
-/// What the organisation `DEMO` begins with. `anna` may do everything, `rita` may only read, `will` may
-/// write too.
+/// The initial data of the organisation `DEMO`. `anna` has all permissions, `rita` may only read, `will` may also write.
 const RECORDS: &str = r#"
 {"unit": {"id": "U1", "name": "Admin Unit", "group_name": "Main", "alternative_code": "MG"}}
 {"user": {"id": "1", "username": "anna", "password": "secret", "default_unit": {"id": "U1"},
@@ -68,7 +67,7 @@ impl World {
         Self::notifying(Arc::new(NoNotifier)).await
     }
 
-    /// With somebody who delivers notifications.
+    /// Returns a service with a notifier.
     async fn notifying(notifier: Arc<dyn Notifier>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
@@ -121,7 +120,7 @@ impl World {
         DirectoryServiceClient::new(self.service.clone())
     }
 
-    /// The session token of a user of `DEMO`.
+    /// Returns the session token of a user of `DEMO`.
     async fn login(&self, username: &str) -> String {
         let request = v1::LoginRequest {
             username: username.to_owned(),
@@ -151,14 +150,14 @@ async fn fill(app: &App<Database>, store: &Database) -> OrganisationRef {
     organisation
 }
 
-/// A call with a session token.
+/// Returns a request with a session token.
 fn with<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("metadata"));
     request
 }
 
-/// Code and reason of a refused call, with all details.
+/// Returns code, reason and details of a refused call. Panics if the call succeeded.
 fn refused<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String, ErrorDetails) {
     let status = result.expect_err("refused");
     let details = status.get_error_details();
@@ -166,7 +165,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String, Erro
     (status.code(), reason, details)
 }
 
-/// The fields at fault.
+/// Returns the faulty fields.
 fn fields(details: &ErrorDetails) -> Vec<&str> {
     let violations = details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default();
     violations.iter().map(|violation| violation.field.as_str()).collect()

@@ -1,5 +1,5 @@
-//! What a foreign client sees of HTTP/2: requests that are no calls, and the details of every error, also of those that no handler
-//! has made.
+//! HTTP/2 as a foreign client sees it: requests that are no calls, and the details of every error, also of errors that no handler has
+//! made.
 
 use std::convert::Infallible;
 
@@ -33,7 +33,7 @@ const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionI
 
 const GRPC: (&str, &str) = ("content-type", "application/grpc");
 
-/// What was answered: the status of HTTP, the head, and what follows the data.
+/// A response: HTTP status, headers, and trailers.
 struct Answer {
     http: StatusCode,
     head: HeaderMap,
@@ -41,7 +41,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The gRPC code and the reason. Panics unless the error has the details that every error has.
+    /// Returns the gRPC code and the reason. Panics unless the error has the details that every error has.
     fn refusal(&self) -> (Code, String) {
         let status = self.status.as_ref().expect("a status");
         let details = status.get_error_details();
@@ -53,7 +53,7 @@ impl Answer {
     }
 }
 
-/// One connection, over which requests of any kind go.
+/// A connection that sends requests of any kind.
 #[derive(Clone)]
 struct Client(SendRequest<Body>);
 
@@ -88,7 +88,7 @@ impl Client {
     }
 }
 
-/// A message as gRPC frames it.
+/// Returns a message in the framing of gRPC.
 fn framed(message: &impl Message) -> Body {
     raw(&message.encode_to_vec(), 0)
 }
@@ -100,7 +100,7 @@ fn raw(message: &[u8], flag: u8) -> Body {
     Body::new(http_body_util::Full::new(Bytes::from(bytes)))
 }
 
-/// These bytes, and no end.
+/// A body with these bytes and without an end.
 fn unfinished(bytes: &'static [u8]) -> Body {
     let begun = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(bytes)))]);
     Body::new(StreamBody::new(begun.chain(stream::pending())))
@@ -142,7 +142,7 @@ async fn what_is_no_call_of_grpc_is_refused_before_anything_runs() {
         let answer = client.send("POST", path, &[key], create()).await;
         assert_eq!(answer.http, StatusCode::UNSUPPORTED_MEDIA_TYPE, "without a content type {path}");
     }
-    // Nothing has run that would count, and the code is still free.
+    // No method has run: nothing is counted, and the code is still free.
     let attempts = |text: &str| {
         text.lines().filter(|line| line.starts_with("access_tokens_")).map(str::to_owned).collect::<Vec<_>>()
     };
@@ -156,7 +156,7 @@ async fn what_is_no_call_of_grpc_is_refused_before_anything_runs() {
     }
 }
 
-/// More of them than a connection may have streams: each has to leave its stream, whatever the client still sends.
+/// More calls than a connection may have streams. Each must leave its stream, whatever the client still sends.
 #[tokio::test]
 async fn a_refused_request_leaves_no_stream_behind() {
     let world = World::new().await;
@@ -245,11 +245,11 @@ async fn every_error_says_why() {
     }
     let answer = client.post(CHECK, &[], raw(b"\x0a\x01x", 0)).await;
     expect(answer, Code::NotFound, "REFERENCE_NOT_FOUND", "health of an unknown name");
-    // The HTTP library has closed nothing meanwhile.
+    // The HTTP library has not closed the connection.
     assert_eq!(client.post(CHECK, &[], raw(&[], 0)).await.status.expect("a status").code(), Code::Ok);
 }
 
-/// A caller's deadline passes at many moments: before the credential is known, while there is no permit, before the message is
+/// A caller's deadline passes at each stage of a call: before the credential is known, while there is no permit, before the message is
 /// complete, while a password is hashed.
 #[tokio::test]
 async fn a_deadline_that_passes_anywhere_says_why() {

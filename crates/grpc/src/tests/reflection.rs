@@ -1,4 +1,4 @@
-//! Reflection and health, as foreign clients ask for them.
+//! Reflection and health, as foreign clients use them.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn extension(of: &str, number: i32) -> MessageRequest {
     })
 }
 
-/// What is told of a question: the name of a file, numbers, or the code of an error.
+/// The content of a response: the name of a file, numbers, or the code of an error.
 fn told(answer: Option<MessageResponse>) -> String {
     match answer.expect("an answer") {
         MessageResponse::FileDescriptorResponse(files) => {
@@ -83,7 +83,7 @@ async fn a_question_without_an_answer_does_not_end_the_stream() {
     }
     assert!(answers.message().await.expect("no error").is_none());
 
-    // The options of methods and fields: permissions, and releases.
+    // The options of methods and fields: permissions and releases.
     let pool = access_tokens_proto::descriptor_pool();
     let ours: Vec<_> = pool.all_extensions().filter(|one| one.parent_file().name() == options).collect();
     assert!(!ours.is_empty());

@@ -1,4 +1,4 @@
-//! What is true of the bytes, whatever the method: over a real socket, or bytes that no client would send.
+//! Properties of the bytes on the wire that hold for every method: over a real socket, or with bytes that no client would send.
 
 use std::time::Duration;
 
@@ -171,11 +171,11 @@ async fn calls_that_nobody_waits_for_leave_nothing_behind() {
         let mut request = Request::new(login("anna"));
         request.metadata_mut().insert("grpc-timeout", "5m".parse().expect("metadata"));
         let status = client.login(request).await.expect_err("a hash takes longer");
-        // The client has a timer of its own, which may be first. The permits may still be held by hashes of calls before.
+        // The client has its own timer, which may expire first. Hashes of earlier calls may still hold the permits.
         let expected = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted);
         assert!(expected, "{status:?}");
     }
-    // The hashes that were begun are finished, and each keeps its permit until then.
+    // Hashes that have begun run to their end, and each keeps its permit until then.
     let free = async {
         while let Err(status) = client.login(login("anna")).await {
             assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
@@ -190,7 +190,7 @@ async fn a_full_service_says_so() {
     let client = AuthenticationServiceClient::new(
         channel(&world, Limits { max_anonymous_requests: 1, ..Limits::default() }).await,
     );
-    // More than can be hashed while somebody waits.
+    // More than can be hashed before the callers give up.
     let calls = (0..400).map(|_| {
         let mut client = client.clone();
         async move { client.login(login("anna")).await }
