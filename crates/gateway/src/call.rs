@@ -1,4 +1,4 @@
-//! The one handler of all methods.
+//! The handler of all methods.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -21,33 +21,33 @@ use crate::route::Route;
 use crate::upstream::Upstream;
 use crate::{GatewayConfig, request as reading, request_headers};
 
-/// Most bytes of a request: of its body, and of its query.
+/// Maximum size of the body of a request, and of its query, in bytes.
 pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// So much of a body that is too large is still read, and forgotten at once: most clients look for an answer only when they
-/// have sent everything.
+/// Maximum number of bytes that are read and discarded of a body that is too large. Most clients read the response only after they have
+/// sent everything.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long the body of a request may take to arrive. Its credential is in it, so nothing is known of its sender before.
+/// Maximum time until the body of a request has arrived. The body may hold the credential, so the sender is unknown before.
 const MESSAGE_TIME: Duration = Duration::from_secs(5);
 
-/// The header with what gets the next page of a list. The envelope of the original API has no place for it.
+/// Name of the header with the token of the next page of a list. The envelope of the original API has no place for it.
 pub(crate) const NEXT_PAGE_TOKEN: HeaderName = HeaderName::from_static("x-next-page-token");
 
-/// Stands in the extensions of an answer that only an authenticated caller gets. Its connection is not one of a stranger.
+/// Marks, in its extensions, a response that only an authenticated caller receives, so that its connection counts as authenticated.
 #[derive(Debug, Clone, Copy)]
 pub struct Authenticated;
 
-/// What all calls share.
+/// The parts that all calls share.
 pub(crate) struct Gateway {
     pub(crate) upstream: Upstream,
     pub(crate) config: GatewayConfig,
     pub(crate) plans: Plans,
 }
 
-/// Answers a request that came by a route.
+/// Answers a request of a route.
 pub(crate) async fn answer(gateway: Arc<Gateway>, route: Arc<Route>, request: Request<Body>) -> Response<Body> {
-    // A fault of ours is an answer like any other, not a closed connection.
+    // A panic becomes a response, not a closed connection.
     let answered = AssertUnwindSafe(gateway.call(&route, request)).catch_unwind().await.unwrap_or_else(|_| {
         let message = "a fault of the service; its log has the cause";
         Err(ApiError::new(ErrorReason::Internal, StatusCode::INTERNAL_SERVER_ERROR, message))
@@ -91,7 +91,7 @@ impl Gateway {
     }
 }
 
-/// The body of a request that is not too large.
+/// Reads the body of a request. Fails if the body or the query is too large.
 async fn read(head: &request::Parts, mut body: Body) -> Result<Bytes, ApiError> {
     let too_large = |what: &str| {
         let message = format!("{what} is larger than {MAX_REQUEST_BYTES} bytes");

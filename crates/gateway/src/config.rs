@@ -1,4 +1,4 @@
-//! What an operator can choose.
+//! The settings of the gateway.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,13 +10,13 @@ use crate::{Release, TimeZone};
 /// The settings of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayConfig {
-    /// The release that is presented: what came later is left out.
+    /// The release of the original API that is presented. Later methods and fields are left out.
     pub release: Release,
-    /// The zone of dates without one, both ways.
+    /// The time zone of dates without one, in requests and responses.
     pub time_zone: TimeZone,
-    /// The longest time for one call.
+    /// Maximum time for one call.
     pub timeout: Duration,
-    /// The proxies whose `x-forwarded-for` is believed.
+    /// The proxies whose `x-forwarded-for` is trusted.
     pub trusted_proxies: Vec<Network>,
     /// Whether the page at `/docs` and `/openapi.json` are served.
     pub docs: bool,
@@ -58,11 +58,11 @@ impl Network {
         }
     }
 
-    /// Is the address in the range?
+    /// Returns whether the address is in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         let shared = |network: u128, address: u128, width: u32| {
             let ignored = width - u32::from(self.prefix);
-            // A shift by the full width would overflow: no bit is compared then.
+            // A shift by the full width would overflow. In this case no bit is compared.
             ignored == width || network >> ignored == address >> ignored
         };
         match (self.address, address.to_canonical()) {

@@ -1,4 +1,4 @@
-//! Errors: what is at fault, and how a client of the original API reads it.
+//! Errors in the form that clients of the original API read.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use tonic_types::StatusExt;
 use crate::response_headers::copy_response_headers;
 use crate::route::Mount;
 
-/// The header with the reason of an error, as a program reads it.
+/// Name of the header with the reason of an error, for programs.
 pub(crate) const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-reason");
-/// The true reason of a refused secret, for callers with `access_tokens.secrets`.
+/// Name of the header with the true reason of a refused secret, for callers with `access_tokens.secrets`.
 const ERROR_CAUSE: HeaderName = HeaderName::from_static("x-error-cause");
 
-/// Most faults that one answer names.
+/// Maximum number of violations that one response names.
 const MAX_SHOWN_VIOLATIONS: usize = 20;
-/// Most characters of a name that came with the request.
+/// Maximum number of characters that a response repeats of a name in the request.
 const MAX_SHOWN_CHARACTERS: usize = 64;
 
-/// As much of a name as an error repeats.
+/// Returns as much of a name as an error repeats.
 pub(crate) fn shown(name: &str) -> String {
     name.chars().take(MAX_SHOWN_CHARACTERS).collect()
 }
@@ -40,12 +40,12 @@ struct Parts {
     fields: Vec<(String, String)>,
     wait: Option<Duration>,
     allow: Option<&'static str>,
-    /// What passes to the client of the headers of the service.
+    /// Headers of the service's response that are copied to the client.
     headers: HeaderMap,
 }
 
 impl ApiError {
-    /// An error that begins here.
+    /// Returns an error that the gateway itself makes.
     pub(crate) fn new(reason: ErrorReason, http: StatusCode, message: impl Into<String>) -> Self {
         let reason = reason.as_str_name().to_owned();
         let headers = HeaderMap::new();
@@ -53,7 +53,7 @@ impl ApiError {
         Self(Box::new(Parts { reason, http, message, fields: Vec::new(), wait: None, allow: None, headers }))
     }
 
-    /// The fields of a request that are at fault. Its reason is that of the first, as in the service.
+    /// Returns the error of a request with these violations. Its reason is that of the first one, as in the service.
     pub(crate) fn from_violations(mut violations: Vec<FieldViolation>) -> Self {
         violations.truncate(MAX_SHOWN_VIOLATIONS);
         let reason = violations.first().map_or(ErrorReason::InvalidFieldValue, |fault| fault.reason);
@@ -63,7 +63,7 @@ impl ApiError {
         error
     }
 
-    /// What the service answered.
+    /// Returns the error for a status that the service answered.
     pub(crate) fn from_status(status: &Status) -> Self {
         let details = status.get_error_details();
         let http = http_status(status.code());
@@ -74,7 +74,7 @@ impl ApiError {
             error.0.message = status.message().to_owned();
             error.0.fields = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
             error.0.wait = details.retry_info().and_then(|retry| retry.retry_delay);
-            // The envelope has no place for it, and only those who may know it are sent it.
+            // The envelope has no place for the cause. The service sends it only to callers that may know it.
             if let Some(cause) = info.metadata.get("cause").and_then(|cause| HeaderValue::from_str(cause).ok()) {
                 error.0.headers.insert(ERROR_CAUSE, cause);
             }
@@ -83,7 +83,7 @@ impl ApiError {
         error
     }
 
-    /// What was made on the way, by the transport: its text could tell more than a caller may know.
+    /// Returns the error for a status that the transport made. Its own text could tell more than a caller may know.
     fn without_details(code: Code, http: StatusCode) -> Self {
         let (reason, message) = match code {
             Code::Unauthenticated => (ErrorReason::InvalidToken, "the session is not valid"),
@@ -104,19 +104,19 @@ impl ApiError {
         error
     }
 
-    /// With a part of the request that is at fault.
+    /// Adds a part of the request that is at fault.
     pub(crate) fn with_violation(mut self, field: &str, description: String) -> Self {
         self.0.fields.push((field.to_owned(), description));
         self
     }
 
-    /// With the verbs that are allowed.
+    /// Adds the verbs that are allowed.
     pub(crate) fn with_allowed_methods(mut self, verbs: &'static str) -> Self {
         self.0.allow = Some(verbs);
         self
     }
 
-    /// `status.code`, which clients of the original API decide by.
+    /// Returns `status.code`, on which clients of the original API base their decisions.
     fn legacy_code(&self) -> String {
         match self.0.reason.as_str() {
             "INVALID_TOKEN" => "COM.CRM.EXCEPTION.INVALIDTOKENEXCEPTION".to_owned(),
@@ -124,7 +124,7 @@ impl ApiError {
         }
     }
 
-    /// The envelope without `data`. The legacy mount answers every error with HTTP 200.
+    /// Returns the envelope without `data`. The legacy mount answers every error with HTTP 200.
     pub(crate) fn into_response(self, mount: Mount) -> Response<Body> {
         let code = self.legacy_code();
         let parts = *self.0;
@@ -142,7 +142,7 @@ impl ApiError {
             headers.insert(ERROR_REASON, reason);
         }
         if let Some(wait) = parts.wait {
-            // Whole seconds, and never fewer than asked for.
+            // Whole seconds, rounded up.
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
         }
         if let Some(verbs) = parts.allow {
@@ -161,7 +161,7 @@ impl From<FieldViolation> for ApiError {
     }
 }
 
-/// `field: what; field: what`. A fault of the whole request has no field.
+/// Returns the violations as `field: what; field: what`. A violation of the whole request has no field.
 fn list(fields: &[(String, String)]) -> String {
     let texts = fields.iter().map(|(field, what)| match field.as_str() {
         "" => what.clone(),
@@ -170,7 +170,7 @@ fn list(fields: &[(String, String)]) -> String {
     texts.collect::<Vec<_>>().join("; ")
 }
 
-/// An answer that nobody keeps: nearly every one holds a secret or belongs to a session.
+/// Returns a response that must not be cached: nearly every one holds a secret or belongs to a session.
 pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -181,7 +181,7 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> 
     response
 }
 
-/// The canonical HTTP status of a gRPC code.
+/// Returns the canonical HTTP status of a gRPC code.
 fn http_status(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,

@@ -1,4 +1,4 @@
-//! JSON as a client sends it. Unlike a `serde_json::Value`, numbers keep their digits and no key stands twice.
+//! JSON as a client sends it. Unlike in a `serde_json::Value`, numbers keep their digits, and a key that occurs twice is an error.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,19 +9,19 @@ use serde_json::value::RawValue;
 
 use crate::error::shown;
 
-/// Deepest nesting.
+/// Maximum depth of nesting.
 const MAX_DEPTH: usize = 32;
 
-/// A value of a request. It has no `Debug`: it may be a secret.
+/// A value of a request. It has no `Debug`, because it may be a secret.
 pub(crate) enum JsonValue {
     Null,
     Bool(bool),
-    /// As it was written.
+    /// The digits as they were written.
     Number(String),
     Text(String),
     List(Vec<JsonValue>),
     Object(Vec<(String, JsonValue)>),
-    /// A text of the query, where everything is one: it may stand for a number, or for an object as `field=value`.
+    /// A text of the query, where every value is a text. It may stand for a number, or for an object as `field=value`.
     QueryText(String),
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn parse(text: &str, path: &str) -> Result<JsonValue, FieldViolation>
     node(raw, path, 1)
 }
 
-/// The value of a text that is known to be JSON, except that texts may hold half of a surrogate pair.
+/// Reads a text that is known to be JSON, except that its strings may hold half of a surrogate pair.
 fn node(raw: &RawValue, path: &str, depth: usize) -> Result<JsonValue, FieldViolation> {
     if depth > MAX_DEPTH {
         return Err(FieldViolation::invalid(path, format!("is nested deeper than {MAX_DEPTH}")));
@@ -72,12 +72,12 @@ fn object(members: Vec<(String, &RawValue)>, path: &str, depth: usize) -> Result
     members.collect::<Result<_, FieldViolation>>().map(JsonValue::Object)
 }
 
-/// The path of a member.
+/// Returns the path of a member.
 pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { shown(key) } else { format!("{path}.{}", shown(key)) }
 }
 
-/// The members of an object, in their order, repeated ones too.
+/// The members of an object in their order, including repeated ones.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {

@@ -1,12 +1,11 @@
-//! The HTTP API of the original, over the gRPC service: a client written for the old API changes its host name only. It knows the contract,
-//! and neither services nor sessions nor the database.
+//! The HTTP API of the original, over the gRPC service: a client written for the old API changes its host name only. The crate knows the
+//! contract, and neither services nor sessions nor the database.
 //!
-//! Everything is read from the contract: the paths from its `google.api.http` annotations, requests and answers from its
-//! messages, releases from its options. There is one handler for all methods, so a new method needs its annotation and its
-//! messages, and nothing here.
+//! Everything is read from the contract: the paths from its `google.api.http` annotations, requests and responses from its messages,
+//! releases from its options. One handler serves all methods, so a new method needs its annotation and its messages, and nothing here.
 //!
-//! A request becomes the bytes of a message (`request`), the service is called with them (`upstream`), and the bytes of
-//! its answer become JSON (`answer`). Errors of the service and of the gateway have one form (`error`).
+//! A request becomes the bytes of a message (`request`), the service is called with them (`upstream`), and the bytes of its response
+//! become JSON (`response`). Errors of the service and of the gateway have one form (`error`).
 
 mod address;
 mod call;
@@ -51,10 +50,10 @@ use error::ApiError;
 use route::{Mount, Route};
 use upstream::Upstream;
 
-/// The HTTP API over a service: one in this process, or a channel to one elsewhere.
+/// Returns the HTTP API over a service: one in this process, or a channel to one elsewhere.
 ///
-/// `/openapi.json` describes it, `/docs` is a page for people, unless the configuration switches both off. The address of the client is passed on where the server
-/// gives it as `ConnectInfo<SocketAddr>`.
+/// `/openapi.json` describes it and `/docs` is a page for people, unless the configuration switches both off. The address of the client is
+/// passed on if the server provides it as `ConnectInfo<SocketAddr>`.
 pub fn router<S, B>(service: S, config: GatewayConfig) -> Router
 where
     S: Service<Request<tonic::body::Body>, Response = Response<B>, Error: Into<BoxError>, Future: Send>,
@@ -76,7 +75,7 @@ where
     router.fallback(move |request: Request<Body>| other_path(usual.clone(), Arc::clone(&legacy), request))
 }
 
-/// Answers a request whose path is none of the contract as it is written. It may be an unusual spelling of one.
+/// Answers a request whose path is not in the contract as it is written. It may be an unusual spelling of a path.
 async fn other_path(routes: Router, legacy: Arc<HashSet<Arc<str>>>, mut request: Request<Body>) -> Response<Body> {
     let Some(usual) = path_normalization::normalized(request.uri().path()) else { return unknown_path() };
     let Some(path) = legacy.get(usual.trim_end_matches('/')).cloned() else { return unknown_path() };
@@ -109,7 +108,7 @@ fn wrong_verb(verbs: &'static str) -> Response<Body> {
     error.with_allowed_methods(verbs).into_response(Mount::Canonical)
 }
 
-/// Where there is no method, it is HTTP that fails, below the paths of the original API too.
+/// Returns the response for a path without a method. It has HTTP status 404, also below the paths of the original API.
 fn unknown_path() -> Response<Body> {
     let error = ApiError::new(ErrorReason::MethodNotFound, StatusCode::NOT_FOUND, "there is no method at this path");
     error.into_response(Mount::Canonical)

@@ -1,4 +1,4 @@
-//! Requests that HTTP itself does not allow: they are refused before anything looks at their paths.
+//! Requests that violate HTTP. They are refused before their paths are read.
 
 use std::net::Ipv6Addr;
 
@@ -11,23 +11,23 @@ use http::{Request, Response, StatusCode, Version};
 use crate::error::ApiError;
 use crate::route::Mount;
 
-/// What is wrong with a request.
+/// The kinds of requests that violate HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// It is not written as HTTP demands.
+    /// The syntax is not that of HTTP.
     Syntax,
-    /// It names no host, several ones, or something that is none (RFC 9112, section 3.2).
+    /// The request names no host, several hosts, or an invalid one (RFC 9112, section 3.2).
     Host,
-    /// Its head has too many bytes or fields.
+    /// The head has too many bytes or fields.
     HeadTooLarge,
-    /// Its path and query are too long.
+    /// Path and query are too long.
     TargetTooLong,
 }
 
 impl Malformed {
-    /// Returns what is wrong with the host of a request. None: nothing.
+    /// Checks the host of a request. `None`: the host is valid.
     ///
-    /// A request of HTTP/1.1 has exactly one `Host`, which may be empty. One of HTTP/1.0 may have none.
+    /// A request of HTTP/1.1 has exactly one `Host`, which may be empty. A request of HTTP/1.0 may have none.
     pub fn of_host<B>(request: &Request<B>) -> Option<Self> {
         let mut hosts = request.headers().get_all(HOST).iter();
         let good = match (hosts.next(), hosts.next()) {
@@ -38,7 +38,7 @@ impl Malformed {
         (!good).then_some(Self::Host)
     }
 
-    /// Returns the status of HTTP that says so.
+    /// Returns the HTTP status of the response.
     pub fn status(self) -> StatusCode {
         match self {
             Self::Syntax | Self::Host => StatusCode::BAD_REQUEST,
@@ -47,7 +47,7 @@ impl Malformed {
         }
     }
 
-    /// Returns what is wrong, for people.
+    /// Returns a description of the violation, for people.
     pub fn description(self) -> &'static str {
         match self {
             Self::Syntax => "the request is not valid HTTP",
@@ -57,7 +57,7 @@ impl Malformed {
         }
     }
 
-    /// Returns the answer of the gateway.
+    /// Returns the response of the gateway.
     pub fn answer(self) -> Response<Body> {
         let text = self.description();
         let error = match self {
@@ -67,15 +67,15 @@ impl Malformed {
                 ApiError::new(ErrorReason::RequestTooLarge, self.status(), text)
             }
         };
-        // It is HTTP that fails, below the paths of the original API too.
+        // The response has a canonical HTTP status, also below the paths of the original API.
         error.into_response(Mount::Canonical)
     }
 }
 
-/// Is this a host with or without a port, as RFC 3986 writes them? An empty one is.
+/// Returns whether this is a host with or without a port, as RFC 3986 defines them. An empty host is valid.
 fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
-        // Colons within an address of IPv6 are none before a port.
+        // A colon within an IPv6 address does not begin a port.
         Some(at) if !host[at..].contains(&b']') => (&host[..at], &host[at + 1..]),
         _ => (host, &b""[..]),
     };
@@ -87,7 +87,7 @@ fn is_address(name: &[u8]) -> bool {
     inner.and_then(|inner| std::str::from_utf8(inner).ok()).is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
 }
 
-/// Letters, digits, the marks that RFC 3986 allows, and bytes that are escaped by a percent sign.
+/// Returns whether this consists of letters, digits, the marks that RFC 3986 allows, and bytes escaped by a percent sign.
 fn is_name(mut name: &[u8]) -> bool {
     while let Some((first, rest)) = name.split_first() {
         name = match first {

@@ -1,20 +1,20 @@
-//! Paths of the original API as its clients spell them.
+//! Normalisation of paths of the original API.
 //!
-//! Its server took repeated slashes as one and decoded escaped letters. Both are rewritten here, once, and only below the mount of the
-//! original API. Nothing that could change what a path means is decoded: an encoded slash, NUL or percent sign stays encoded, so no
-//! spelling becomes another path by being decoded twice, and a segment `.` or `..` is a name like any other. A rewritten path is then
-//! compared with the paths of the contract, which contain none of these.
+//! The server of the original API took repeated slashes as one and decoded escaped letters. Both are rewritten here, once, and only below
+//! the mount of the original API. Nothing that could change the meaning of a path is decoded: an encoded slash, NUL or percent sign stays
+//! encoded, so that no spelling becomes another path by being decoded twice, and a segment `.` or `..` is a name like any other. A rewritten
+//! path is then compared with the paths of the contract, which contain none of these.
 
 use std::sync::Arc;
 
 use crate::route::LEGACY;
 
-/// Stands in the extensions of an answer to a path that was rewritten: the path of the contract.
+/// The path of the contract, in the extensions of a response to a path that was rewritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RewrittenPath(pub Arc<str>);
 
-/// Returns the usual spelling of a path below the mount of the original API. None where the path is spelled in that way already, or is
-/// another one.
+/// Returns the normalised form of a path below the mount of the original API. `None` if the path has that form already, or is not below
+/// that mount.
 pub(crate) fn normalized(path: &str) -> Option<String> {
     let mut normalized = String::with_capacity(path.len());
     let mut rest = path;
@@ -31,7 +31,7 @@ pub(crate) fn normalized(path: &str) -> Option<String> {
     (normalized != path && normalized.starts_with(LEGACY)).then_some(normalized)
 }
 
-/// Returns the character that a text begins with in escaped form, if it is one that never needs to be escaped (RFC 3986, section 2.3).
+/// Returns the escaped character at the beginning of a text, if it never needs to be escaped (RFC 3986, section 2.3).
 fn escaped(text: &str) -> Option<char> {
     let digits = text.strip_prefix('%')?.get(..2)?;
     let code = digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok())??;

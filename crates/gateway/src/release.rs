@@ -15,12 +15,12 @@ impl Release {
     /// The first release that is documented.
     pub const FIRST: Self = Self::new(5, 0, 0);
 
-    /// A release by its numbers.
+    /// Returns a release with these numbers.
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
         Self { major, minor, patch }
     }
 
-    /// Does it have what came with that release? What came with none was always there.
+    /// Returns whether the release has what another release introduced. `None`: it was always there.
     pub(crate) fn has(self, available_from: Option<&str>) -> bool {
         available_from.is_none_or(|from| from.parse::<Self>().is_ok_and(|from| from <= self))
     }
@@ -42,7 +42,7 @@ impl fmt::Display for Release {
 impl FromStr for Release {
     type Err = InvalidRelease;
 
-    /// `R18.0.0`; also `R18` and `R10.1`.
+    /// Reads `R18.0.0`, and also `R18` and `R10.1`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut numbers = [0; 3];
         let mut parts = text.strip_prefix('R').ok_or(InvalidRelease)?.split('.');

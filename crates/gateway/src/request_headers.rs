@@ -1,7 +1,7 @@
-//! Headers that pass to the service, by name; all others stay behind.
+//! Headers that are copied to the service, by name. All others are dropped.
 //!
-//! What passes is bounded here. The service refuses a list of headers above 16 KiB, and an HTTP/2 library answers one above 64 KiB
-//! or so by closing the connection, which is that of all callers (ADR 35).
+//! The copied headers are bounded here. The service refuses a list of headers above 16 KiB, and an HTTP/2 library answers a list above
+//! about 64 KiB by closing the connection, which all callers share (ADR 35).
 
 use access_tokens_proto::v1::ErrorReason;
 use base64::Engine;
@@ -16,15 +16,15 @@ use crate::response_headers::{READ_AFTER, REQUEST_ID};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Maximum size of the credentials of a call in bytes, together: session tokens, API keys, `Authorization`. The service reads no session token
-/// above 8 KiB.
+/// Maximum size of the credentials of a call in bytes, together: session tokens, API keys, `Authorization`. The service reads no session
+/// token above 8 KiB.
 pub(crate) const MAX_CREDENTIAL_BYTES: usize = 8 * 1024 + 64;
-/// Maximum size of all other headers that pass, together, in bytes as HTTP/2 counts them: name, value and 32 for each.
+/// Maximum size of all other copied headers, together, in bytes as HTTP/2 counts them: name, value and 32 for each.
 pub(crate) const MAX_HEADER_BYTES: usize = 4 * 1024;
-/// What HTTP/2 counts for a header besides its name and value, in bytes.
+/// Bytes that HTTP/2 counts for a header in addition to its name and value.
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
-/// What passes to the service as it is.
+/// Names of the headers that are copied to the service unchanged.
 static COPIED: [HeaderName; 6] = [
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
@@ -40,7 +40,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Returns the metadata of a call. The session token among the parameters counts before the headers.
+/// Returns the metadata of a call. A session token among the parameters takes precedence over the headers.
 ///
 /// Errors: INVALID_TOKEN (401) for credentials above [`MAX_CREDENTIAL_BYTES`], because no credential is that long; REQUEST_TOO_LARGE
 /// (431) for other headers above [`MAX_HEADER_BYTES`].
@@ -73,7 +73,7 @@ pub(crate) fn service_metadata(
     Ok(MetadataMap::from_headers(metadata))
 }
 
-/// Refuses headers that are larger than what passes, and names the largest.
+/// Refuses headers above [`MAX_HEADER_BYTES`], and names the largest.
 fn bounded(headers: &HeaderMap) -> Result<(), ApiError> {
     let sizes = || COPIED.iter().filter(|name| **name != API_KEY).map(|name| (size(headers, name), name));
     if sizes().map(|(size, _)| size).sum::<usize>() <= MAX_HEADER_BYTES {
@@ -98,7 +98,7 @@ fn size(headers: &HeaderMap, name: &HeaderName) -> usize {
     values.map(|value| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES).sum()
 }
 
-/// `Bearer` passes as it is, `Basic` becomes an API key. All else passes too: the service refuses it.
+/// Copies `Authorization`: `Bearer` unchanged, `Basic` as an API key. Any other scheme is copied too, and the service refuses it.
 fn authorization(headers: &HeaderMap, metadata: &mut HeaderMap) {
     for value in headers.get_all(AUTHORIZATION) {
         match api_key(value) {
@@ -112,7 +112,7 @@ fn authorization(headers: &HeaderMap, metadata: &mut HeaderMap) {
     }
 }
 
-/// The key of `Basic`: the user name, with an empty password or without one.
+/// Returns the API key of `Basic`: the user name, with an empty password or without one.
 fn api_key(value: &HeaderValue) -> Option<HeaderValue> {
     let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -125,7 +125,7 @@ fn api_key(value: &HeaderValue) -> Option<HeaderValue> {
     Some(key)
 }
 
-/// A value that no header can have is left out: it cannot be a token either, and the call is refused for having none.
+/// Inserts a header. A value that no header can have is left out: it cannot be a token either, and a call without a token is refused.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(mut value) = HeaderValue::from_str(value) {
         value.set_sensitive(name == AUTHORIZATION);

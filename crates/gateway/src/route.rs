@@ -9,20 +9,20 @@ use prost_reflect::MessageDescriptor;
 use crate::Release;
 use crate::response::{Plans, ResponsePlan, list_of};
 
-/// The paths of the original API begin with this.
+/// The beginning of the paths of the original API.
 pub(crate) const LEGACY: &str = "/crmapi/rest/v2/";
 
-/// Which of the two families of paths a request came by. They differ in the HTTP status of errors only.
+/// The two families of paths. They differ in the HTTP status of errors only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mount {
     /// `/crmapi/rest/v2/…`: errors have HTTP status 200, because clients of the original API cannot take another one.
     Legacy,
-    /// Everything else: errors have the canonical HTTP status of their gRPC code.
+    /// All other paths: errors have the canonical HTTP status of their gRPC code.
     Canonical,
 }
 
 impl Mount {
-    /// The mount of a path.
+    /// Returns the mount of a path.
     pub(crate) fn of(path: &str) -> Self {
         if path.starts_with(LEGACY) { Self::Legacy } else { Self::Canonical }
     }
@@ -39,17 +39,17 @@ pub(crate) struct Route {
     pub(crate) verb: Method,
     /// The method of the service.
     pub(crate) grpc_path: PathAndQuery,
-    /// Whether only authenticated callers get an answer.
+    /// Whether only authenticated callers receive a result.
     pub(crate) needs_session: bool,
     /// Its request.
     pub(crate) request: MessageDescriptor,
     /// The full name of the message that `fields_set` is about.
     pub(crate) item: String,
-    /// How its answer is written.
+    /// The plan of its response.
     pub(crate) answer: ResponsePlan,
 }
 
-/// All routes of the contract, with the plans of their answers.
+/// Returns all routes of the contract, with the plans of their responses.
 pub(crate) fn routes(release: Release) -> (Vec<Route>, Plans) {
     let mut plans = Plans::default();
     let mut routes = Vec::new();
@@ -74,7 +74,7 @@ pub(crate) fn routes(release: Release) -> (Vec<Route>, Plans) {
     (routes, plans)
 }
 
-/// The message that the data of an answer consists of.
+/// Returns the message that the data of a response consists of.
 fn item(answer: &MessageDescriptor) -> MessageDescriptor {
     list_of(answer).and_then(|field| field.kind().as_message().cloned()).unwrap_or_else(|| answer.clone())
 }

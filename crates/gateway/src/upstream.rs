@@ -1,4 +1,4 @@
-//! The service behind the gateway, and a call of it whose messages stay bytes.
+//! The service behind the gateway, and calls of it whose messages stay bytes.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use tower::{BoxError, Service, ServiceExt};
 
 use crate::address::ClientAddress;
 
-/// Most bytes of an answer: a list of 1,000 access tokens with the longest texts.
+/// Maximum size of a response in bytes: a list of 1,000 access tokens with the longest texts.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-/// The service ends a call at its deadline and says so. If it does not, we do, so much later.
+/// Time after a call's deadline at which the gateway ends it. The service normally ends a call at its deadline and answers so.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Maximum number of times that a call is sent again which the service has not processed. Connections end by age while calls are
-/// on their way, and a new connection may refuse calls that are sent before it has said how many it takes at a time.
+/// Maximum number of repeats of a call that the service has not processed. Connections end by age while calls are on their way, and a
+/// new connection may refuse calls that are sent before it has announced its stream limit.
 const MAX_REPEATS: u32 = 5;
 /// Time since the first attempt after which a call is not sent again.
 const REPEAT_TIME: Duration = Duration::from_secs(1);
@@ -35,19 +35,19 @@ const REPEAT_PAUSE: Duration = Duration::from_millis(5);
 
 type Calls = tower::util::BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
-/// The service, whatever lies in between.
+/// The service, in this process or behind a channel.
 #[derive(Clone)]
 pub(crate) struct Upstream(Calls);
 
 impl Upstream {
-    /// A service in the same process, or a channel to one elsewhere.
+    /// Takes a service in the same process, or a channel to one elsewhere.
     pub(crate) fn new<S, B>(service: S) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<B>, Error: Into<BoxError>, Future: Send>,
         S: Clone + Send + Sync + 'static,
         B: axum::body::HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        // An error of the body comes after the answer has begun: the call was processed.
+        // An error of the body occurs after the response has begun, so the call was processed.
         let whole = |body: B| Body::new(body.map_err(|error| lost(error).0));
         let service = service.map_response(move |response: http::Response<B>| response.map(whole));
         let unanswered = |error| {
@@ -58,8 +58,8 @@ impl Upstream {
         Self(tower::util::BoxCloneSyncService::new(service.map_err(unanswered)))
     }
 
-    /// Calls a method: a message in, a message out. A service in this process finds the client's address in the extensions;
-    /// one elsewhere finds it in the metadata.
+    /// Calls a unary method. A service in this process finds the client's address in the extensions; one elsewhere finds it in the
+    /// metadata.
     pub(crate) async fn call(
         &self,
         path: PathAndQuery,
@@ -91,7 +91,7 @@ impl Upstream {
     }
 }
 
-/// What a call consists of. It may be made several times.
+/// The parts of a call. It may be made several times.
 struct Prepared {
     path: PathAndQuery,
     message: Bytes,
@@ -120,16 +120,16 @@ impl Prepared {
     }
 }
 
-/// Whether the service may have begun with a call.
+/// Whether the service may have begun to process a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Processed {
-    /// It has not, and will not: the call may be sent again.
+    /// The service has not, and will not. The call may be sent again.
     No,
-    /// It may have.
+    /// The service may have begun.
     Perhaps,
 }
 
-/// The service for one attempt. It notes that the message of the call has been taken to be sent: no method begins without its
+/// The service for one attempt. It records that the message of the call has been taken to be sent, because no method begins without its
 /// message.
 #[derive(Clone)]
 struct Attempt {
@@ -156,8 +156,8 @@ impl Service<http::Request<Body>> for Attempt {
     }
 }
 
-/// The service may know the gateway itself, by the certificate of its connections. A caller without a session must not become
-/// the gateway: its call goes with a session that is none.
+/// Adds an invalid session token to a call without a credential. The service may know the gateway itself by the certificate of its
+/// connections, and a caller without a session must not become the gateway.
 fn identified(mut metadata: MetadataMap) -> MetadataMap {
     if !["authorization", "x-api-key"].iter().any(|name| metadata.contains_key(*name)) {
         metadata.insert("authorization", MetadataValue::from_static("Bearer none"));
@@ -165,32 +165,32 @@ fn identified(mut metadata: MetadataMap) -> MetadataMap {
     metadata
 }
 
-/// How a call failed on its way to the service, before an answer began. The source of its status.
+/// The failure of a call on its way to the service, before a response began. It is the source of the status of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Failure {
-    /// The other side says that it has not processed the call: a stream above the last one that GOAWAY names (RFC 9113, section
-    /// 6.8), or one that REFUSED_STREAM ends (section 8.7).
+    /// The server says that it has not processed the call: its stream is above the last one that GOAWAY names (RFC 9113, section 6.8), or
+    /// was ended by REFUSED_STREAM (section 8.7).
     #[error("refused unprocessed")]
     Refused,
-    /// Anything else.
+    /// Any other failure.
     #[error("lost")]
     Lost,
 }
 
-/// Returns how a call failed, if it was not the service that answered.
+/// Returns the failure of a call that the service did not answer.
 fn failure(status: &Status) -> Option<Failure> {
     causes(status).find_map(|cause| cause.downcast_ref::<Failure>()).copied()
 }
 
-/// Returns the status of a call that failed on its way: to the caller the service is away. What tonic makes of such errors by
-/// itself depends on the moment.
+/// Returns the status of a call that failed on its way: UNAVAILABLE, except for a deadline. The status that tonic itself makes of such
+/// errors depends on the time of the failure.
 fn lost(error: impl Into<BoxError>) -> (Status, Failure) {
     let error = error.into();
     let mut causes = causes(&*error);
     if causes.clone().any(|cause| cause.is::<tonic::TimeoutExpired>()) {
         return (Status::deadline_exceeded("the deadline passed"), Failure::Lost);
     }
-    // The error of a stream is a GOAWAY of the other side only where the stream is above the last one that the GOAWAY names.
+    // The error of a stream is a GOAWAY of the server only if the stream is above the last one that the GOAWAY names.
     let refused = causes.any(|cause| {
         let error = cause.downcast_ref::<h2::Error>();
         error.is_some_and(|error| {
@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns what comes of a call that fails in this way the first time, with its message taken or not, and how often it is made.
+    /// Makes a call that fails in this way the first time, with its message taken or not. Returns its code and the number of attempts.
     async fn failing<E: Into<BoxError> + 'static>(taken: bool, fail: fn() -> E) -> (Code, usize) {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
@@ -258,7 +258,7 @@ mod tests {
     async fn what_the_service_answers_is_not_sent_again() {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
-        // It answers without a look at the message.
+        // The service answers without reading the message.
         let service = tower::service_fn(move |_: http::Request<Body>| {
             counted.fetch_add(1, Ordering::Relaxed);
             async { Ok::<_, BoxError>(Status::unavailable("away").into_http::<Body>()) }

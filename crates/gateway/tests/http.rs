@@ -1,4 +1,4 @@
-//! The gateway from outside: HTTP requests over a service that stands for the real one.
+//! The gateway from outside: HTTP requests with a service that stands for the real one.
 
 #[path = "http/old_clients.rs"]
 mod old_clients;
@@ -269,7 +269,7 @@ async fn what_the_gateway_refuses_has_the_same_form() {
         ("/access_tokens/list?number_of_results=x", "GET", "", 400, "INVALID_FIELD_VALUE"),
     ];
     for (path, verb, body, status, reason) in cases {
-        // Where no method is called, it is HTTP that fails, whatever the paths.
+        // A request that calls no method gets a canonical HTTP status on all paths.
         let original = if matches!(status, 404 | 405) { status } else { 200 };
         for (mount, status) in [("/v1", status), ("/crmapi/rest/v2", original)] {
             let uri = format!("{mount}{path}");
@@ -286,7 +286,7 @@ async fn what_the_gateway_refuses_has_the_same_form() {
     }
 }
 
-/// Is the verb wrong there, so that the answer names the right one?
+/// Returns whether the verb is wrong at a path, and the response names the right one.
 fn cases_allow(verb: &str, path: &str) -> bool {
     matches!((verb, path), ("GET", "/access_tokens/create") | ("POST", "/access_tokens/list"))
 }

@@ -1,4 +1,4 @@
-//! Calls that fail on their way to the service: which are sent again, seen from a server that speaks HTTP/2 byte by byte.
+//! Calls that fail on their way to the service, and the ones of them that are sent again. The server speaks HTTP/2 byte by byte.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const REFUSED_STREAM: u32 = 7;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// What the server does with the first call that it gets.
+/// The behaviour of the server at its first call.
 #[derive(Debug, Clone, Copy)]
 enum First {
     /// Ends the connection before a call comes.
@@ -60,7 +60,7 @@ fn go_away(last: u32, error: u32) -> Vec<u8> {
     frame(GOAWAY, 0, 0, &[last.to_be_bytes(), error.to_be_bytes()].concat())
 }
 
-/// The head of an answer of gRPC: `:status: 200` from the static table, the others as literals.
+/// Returns the headers of a gRPC response: `:status: 200` from the static table, the others as literals.
 fn head(status: Option<&str>) -> Vec<u8> {
     let literal = |name: &str, value: &str| {
         let (name_length, value_length) = (name.len() as u8, value.len() as u8);
@@ -132,7 +132,7 @@ async fn serve(first: First) -> (SocketAddr, Arc<AtomicUsize>) {
     (address, calls)
 }
 
-/// Calls once through the gateway: the HTTP status, and how often the server got the whole call.
+/// Calls once through the gateway. Returns the HTTP status, and the number of times that the server received the whole call.
 async fn call(first: First) -> (StatusCode, usize) {
     let (address, calls) = serve(first).await;
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();

@@ -67,7 +67,7 @@ macro_rules! rpcs {
 
 pub(super) use rpcs;
 
-/// Converts an encoded request, and drops what comes of it. `None`: the bytes are not a message of the method.
+/// Converts an encoded request and drops the result. `None`: the bytes are not a message of the method.
 pub(super) type Convert = fn(&[u8]) -> Option<Result<()>>;
 
 /// A declared method of a service.

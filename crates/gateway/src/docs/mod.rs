@@ -1,4 +1,4 @@
-//! The documentation page: it renders `/openapi.json` and tries its methods. Everything comes from the binary.
+//! The documentation page. It renders `/openapi.json` and can call its methods. All its files are in the binary.
 
 use axum::Router;
 use axum::body::Body;
@@ -20,7 +20,7 @@ const FILES: [(&str, &str, &str); 5] = [
     ("/docs/form.js", "text/javascript; charset=utf-8", include_str!("form.js")),
 ];
 
-/// What the page may do: nothing but its own files and this API.
+/// The content security policy of the page: it may load its own files and call this API, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use access_tokens_proto::commented_pool;
 use prost_reflect::{EnumValueDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor};
 
-/// How the comment of a field begins, as far as its schema says the same.
+/// Words at the beginning of a field's comment that its schema says too.
 const BEHAVIOURS: [&str; 3] = ["Optional. ", "Required. ", "Output only. "];
 
-/// All comments, by file and place.
+/// All comments, by file and position.
 pub(super) struct Comments(HashMap<(String, Vec<i32>), String>);
 
 impl Comments {
@@ -48,7 +48,7 @@ impl Comments {
     }
 }
 
-/// A comment without the line breaks that only fit it into the file. Paragraphs and list items keep theirs.
+/// Returns a comment without the line breaks that only wrap its text. Paragraphs and list items keep theirs.
 fn unwrapped(comment: &str) -> String {
     let mut text = String::new();
     for line in comment.lines().map(str::trim) {
@@ -66,7 +66,7 @@ fn unwrapped(comment: &str) -> String {
             }
         }
     }
-    // For those who change the contract, not for those who use it.
+    // This part is for readers who change the contract, not for its users.
     let text = text.split_once("\n\nNext field number").map_or(text.as_str(), |(text, _)| text);
     text.trim().to_owned()
 }

@@ -1,7 +1,7 @@
-//! The description of the HTTP API as OpenAPI 3.1, made from the contract like the API itself.
+//! The description of the HTTP API as OpenAPI 3.1, built from the contract like the API itself.
 //!
-//! It describes the paths below `/v1/`. Those of the original API stand beside them as `x-original-path`: an answer with HTTP
-//! status 200 that may be an error is of no use to a program that reads descriptions.
+//! It describes the paths below `/v1/`. Each names its path of the original API as `x-original-path`. Those paths have no description of
+//! their own, because a response with HTTP status 200 that may be an error is of no use to a program that reads descriptions.
 
 mod comments;
 mod schema;
@@ -31,7 +31,7 @@ status 200 and nothing else differs.
 A session token comes from `authentication/token`. It goes into the `Authorization` header as `Bearer`, into the body as `token`, \
 or, for `GET`, into the query as `token`. An API key goes into HTTP Basic as the user name, with an empty password.";
 
-/// The description, as JSON.
+/// Returns the description as JSON.
 pub(crate) fn document(routes: &[Route], release: Release) -> Value {
     let comments = Comments::read();
     let mut schemas = Schemas::new(&comments, release);
@@ -56,7 +56,7 @@ pub(crate) fn document(routes: &[Route], release: Release) -> Value {
         "servers": [{ "url": "/" }],
         "tags": [{ "name": "AuthenticationService" }, { "name": "AccessTokenService" }],
         "paths": paths,
-        // Objects in JSON have no order; the page shows everything in that of the contract.
+        // JSON objects have no order. The page uses the order of the contract.
         "x-order": order,
         "components": {
             "schemas": components(schemas),
@@ -71,7 +71,7 @@ pub(crate) fn document(routes: &[Route], release: Release) -> Value {
     })
 }
 
-/// A route with what the contract says of its method.
+/// Returns the description of a route, with the parts that the contract says of its method.
 struct Known<'a> {
     route: &'a Route,
     method: MethodDescriptor,
@@ -167,7 +167,7 @@ impl<'a> Known<'a> {
         json!({ "200": ok, "4XX": error, "5XX": error })
     }
 
-    /// What can be done with an access token that was created: everything that asks for one.
+    /// Returns links from a created access token to all methods that take one.
     fn links(&self, routes: &[Route]) -> Map<String, Value> {
         let created = self.info.output == ACCESS_TOKEN && !asks_for_access_token(self.route);
         let targets =
@@ -184,7 +184,7 @@ fn asks_for_access_token(route: &Route) -> bool {
     route.request.get_field_by_name(ACCESS_TOKEN_IDENTIFIER).is_some()
 }
 
-/// The schemas of the contract and of the envelope.
+/// Returns the schemas of the contract and of the envelope.
 fn components(schemas: Schemas<'_>) -> Value {
     let reasons = descriptor_pool().get_enum_by_name("accesstoken.v1.ErrorReason");
     let reasons: Vec<_> =

@@ -1,4 +1,4 @@
-//! Schemas of requests and answers, by the same rules by which they are read and written.
+//! Schemas of requests and responses, by the same rules by which they are read and written.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::{Release, names};
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 /// A date without a zone.
 const DATE: &str = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d$";
-/// A number in a text.
+/// A number in a string.
 const NUMBER: &str = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$";
 const INTEGER: &str = "^-?[0-9]+$";
 
-/// Makes schemas and keeps those that are referred to.
+/// Builds schemas and keeps those that others refer to.
 pub(super) struct Schemas<'a> {
     pub(super) comments: &'a Comments,
     release: Release,
@@ -31,7 +31,7 @@ impl<'a> Schemas<'a> {
         Self { comments, release, named: BTreeMap::new() }
     }
 
-    /// A reference to the schema of an object in an answer.
+    /// Returns a reference to the schema of an object in a response.
     pub(super) fn answer(&mut self, message: &MessageDescriptor) -> Value {
         let name = message.name().to_owned();
         if !self.named.contains_key(&name) {
@@ -68,7 +68,7 @@ impl<'a> Schemas<'a> {
         schema
     }
 
-    /// A reference to the schema of a request's body.
+    /// Returns a reference to the schema of a request's body.
     pub(super) fn request(&mut self, message: &MessageDescriptor, with_token: bool) -> Value {
         let name = message.name().to_owned();
         if !self.named.contains_key(&name) {
@@ -90,7 +90,7 @@ impl<'a> Schemas<'a> {
         reference(&name)
     }
 
-    /// An object in a request: one schema for each alternative, if it offers any.
+    /// Returns the schema of an object in a request: one schema for each alternative, if it has alternatives.
     fn object(&mut self, message: &MessageDescriptor) -> Value {
         let name = message.name().to_owned();
         if !self.named.contains_key(&name) {
@@ -114,7 +114,7 @@ impl<'a> Schemas<'a> {
         reference(&name)
     }
 
-    /// The keys of a message: all of them, or those of one alternative, which then is given.
+    /// Returns the schema of the keys of a message: of all, or of those of one alternative, which is then required.
     fn members(&mut self, message: &MessageDescriptor, targets: &[KeyTarget], alternative: bool) -> Value {
         let nullable = message.get_field_by_name(UPDATE_MASK).is_some();
         let mut properties = Map::new();
@@ -124,7 +124,7 @@ impl<'a> Schemas<'a> {
             let in_choice = field.containing_oneof().is_some_and(|oneof| is_choice(&oneof));
             let must = is_required(field) || (in_choice && alternative);
             let mut schema = self.request_field(field, !must);
-            // What names something, or must be there, is not empty.
+            // An identifier or a required field is not empty.
             if (must || in_choice) && field.kind() == Kind::String {
                 schema["minLength"] = 1.into();
             }
@@ -163,7 +163,7 @@ impl<'a> Schemas<'a> {
                 let schema = self.object(&message);
                 if nullable { json!({ "anyOf": [schema, { "type": "null" }] }) } else { schema }
             }
-            // The form with the name of a zone is left to the description: no schema can tell which names there are.
+            // The schema leaves out the form with the name of a time zone, because it cannot list the names. The description has it.
             Kind::Message(message) if message.full_name() == TIMESTAMP => json!({
                 "anyOf": [{ "type": types(&["string"]), "format": "date-time" }, { "type": "string", "pattern": DATE }],
                 "examples": ["2015-11-27T16:08:55"],
@@ -194,7 +194,7 @@ impl<'a> Schemas<'a> {
         }
     }
 
-    /// The parameters of a query.
+    /// Returns the parameters of a query.
     pub(super) fn parameters(&mut self, message: &MessageDescriptor) -> Vec<Value> {
         let parameters = keys(message).into_iter().map(|target| {
             let field = target.field();
@@ -214,7 +214,7 @@ impl<'a> Schemas<'a> {
         parameters.collect()
     }
 
-    /// What the contract says about a field beside its type.
+    /// Adds the facts that the contract states about a field in addition to its type.
     fn annotate(&self, schema: &mut Value, field: &FieldDescriptor) {
         let info = field_info(field);
         schema["description"] = self.comments.of_field(field).into();
@@ -230,8 +230,8 @@ impl<'a> Schemas<'a> {
     }
 }
 
-/// One of several keys is there, and the others are not; null is as good as absent. None is there, too, where the contract
-/// says that they are optional.
+/// Returns the schema of an object that has exactly one of several keys. Null counts as absent. If the contract says that they are
+/// optional, the object may also have none.
 fn alternatives(fields: &[FieldDescriptor]) -> Value {
     let only = |given: Option<&FieldDescriptor>| {
         let properties = fields.iter().map(|field| {

@@ -1,4 +1,4 @@
-//! Requests: from what a client sends to the bytes of a message.
+//! Requests: converts parameters and JSON of a client to the bytes of a message.
 
 mod query;
 mod read;
@@ -27,13 +27,13 @@ pub(crate) const TOKEN: &str = "token";
 pub(crate) struct Request {
     /// The message.
     pub(crate) message: Bytes,
-    /// The session token that came with the parameters.
+    /// The session token among the parameters.
     pub(crate) token: Option<String>,
-    /// What the answer is to show.
+    /// The keys that the response shows.
     pub(crate) selection: Selection,
 }
 
-/// Reads a request: the parameters of its query together with the members of its body. None may stand twice.
+/// Reads a request: the parameters of its query together with the members of its body. No name may occur twice.
 pub(crate) fn read(
     route: &Route,
     plans: &Plans,
@@ -70,14 +70,14 @@ pub(crate) fn read(
     Ok(Request { message: message.encode_to_vec().into(), token, selection })
 }
 
-/// What `fields_set` asks for: of the answer here, and of the service.
+/// The fields that `fields_set` asks for: the keys of the response, and the paths for the service.
 struct Wanted {
     selection: Selection,
     paths: Vec<String>,
 }
 
-/// Finds the wanted fields. A path that nobody knows is passed on, and the service says so with everything else that is
-/// at fault; only what this release does not have is refused here.
+/// Finds the wanted fields. An unknown path is passed on, so that the service reports it together with all other violations. Only a
+/// field that this release does not have is refused here.
 fn fields_set(
     route: &Route,
     plans: &Plans,
@@ -105,7 +105,7 @@ fn fields_set(
     Wanted { selection: response::select(&found), paths: names }
 }
 
-/// The parameters of the query and the members of the body, in this order.
+/// Returns the parameters of the query and the members of the body, in this order.
 fn members(
     route: &Route,
     tolerance: Tolerance,
@@ -123,7 +123,7 @@ fn members(
     }
 }
 
-/// Refuses parameters of a log-in in the query: proxies and servers log queries. A session token there is not read by a log-in.
+/// Refuses parameters of a log-in in the query, because proxies and servers log queries. A log-in does not read a session token there.
 fn credentials_outside(route: &Route, parameters: &[(String, JsonValue)]) -> Result<(), ApiError> {
     if route.needs_session || route.verb != Method::POST {
         return Ok(());
@@ -137,7 +137,7 @@ fn credentials_outside(route: &Route, parameters: &[(String, JsonValue)]) -> Res
     if violations.is_empty() { Ok(()) } else { Err(ApiError::from_violations(violations)) }
 }
 
-/// The members of the one object in the body. Without a body there are none.
+/// Returns the members of the object in the body. An empty body has none.
 fn body_members(body: &[u8], tolerance: Tolerance) -> Result<Vec<(String, JsonValue)>, ApiError> {
     let bad = |message: &str| ApiError::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message);
     let text = std::str::from_utf8(body).map_err(|_| bad("the body is not UTF-8"))?;

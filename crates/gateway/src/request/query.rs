@@ -8,10 +8,10 @@ use percent_encoding::percent_decode_str;
 use crate::error::ApiError;
 use crate::json::{self, JsonValue};
 
-/// Most parameters. No method has nearly as many.
+/// Maximum number of parameters. No method has nearly as many.
 const MAX_PARAMETERS: usize = 256;
 
-/// The parameters of a query, in their order.
+/// Returns the parameters of a query, in their order.
 pub(super) fn parse(query: &str) -> Result<Vec<(String, JsonValue)>, ApiError> {
     let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).collect();
     if pairs.len() > MAX_PARAMETERS {
@@ -19,7 +19,7 @@ pub(super) fn parse(query: &str) -> Result<Vec<(String, JsonValue)>, ApiError> {
         return Err(ApiError::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message));
     }
     let parameters = pairs.into_iter().map(|pair| {
-        // The first `=` ends the name; those behind it belong to the value, encoded or not.
+        // The first `=` ends the name. Later ones belong to the value, encoded or not.
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name =
             decode(name).ok_or_else(|| FieldViolation::invalid("", "the query holds a name that is not UTF-8"))?;
@@ -29,7 +29,7 @@ pub(super) fn parse(query: &str) -> Result<Vec<(String, JsonValue)>, ApiError> {
     parameters.collect::<Result<_, FieldViolation>>().map_err(ApiError::from)
 }
 
-/// The members that a parameter stands for where an object belongs: `field=value`, or a JSON object.
+/// Returns the members of a parameter that stands for an object: `field=value`, or a JSON object.
 pub(super) fn members(value: &str, path: &str) -> Result<Vec<(String, JsonValue)>, FieldViolation> {
     if value.trim_start().starts_with('{') {
         match json::parse(value, path)? {

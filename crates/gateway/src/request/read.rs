@@ -1,10 +1,11 @@
-//! From the members of a request to its message, by the descriptors.
+//! Converts the members of a request to its message, by the descriptors.
 //!
-//! Two rules stand for what the original API does differently from the contract:
+//! The form is that of the original API, not the canonical JSON of `access_tokens_proto::json` (ADR 48). Two rules cover the differences
+//! in structure:
 //!
-//! - An alternative of a oneof whose message is declared inside the very message that holds the oneof is *spread*: its
-//!   keys are given in its place. So a credential is `{"identifier": …, "pass_code": …}`, or has a `one_time_password`.
-//! - `update_mask` is not given, but made of the keys that are, null included.
+//! - An alternative of a oneof whose message is declared inside of the message that holds the oneof is *inlined*: its keys are given in
+//!   its place. So a credential is `{"identifier": …, "pass_code": …}`, or has a `one_time_password`.
+//! - `update_mask` is not given, but consists of the keys that are given, including those that are null.
 
 use access_tokens_domain::time::TimeZone;
 use access_tokens_proto::FieldViolation;
@@ -16,28 +17,28 @@ use super::{query, scalar};
 use crate::error::shown;
 use crate::json::{JsonValue, join};
 
-/// The field that says what an update writes.
+/// Name of the field with the paths that an update writes.
 pub(crate) const UPDATE_MASK: &str = "update_mask";
-/// The field that says what an answer shows.
+/// Name of the field with the paths that a response shows.
 pub(crate) const FIELDS_SET: &str = "fields_set";
 
-/// Where the value of a key goes.
+/// The destination of the value of a key.
 pub(crate) enum KeyTarget {
-    /// Into a field of the message.
+    /// A field of the message.
     Field(FieldDescriptor),
-    /// Into the second field, of the message that is the first.
+    /// The second field, which belongs to the message that is the value of the first.
     Inlined(FieldDescriptor, FieldDescriptor),
 }
 
 impl KeyTarget {
-    /// The field of the message itself.
+    /// Returns the field of the message itself.
     fn outer(&self) -> &FieldDescriptor {
         match self {
             Self::Field(field) | Self::Inlined(field, _) => field,
         }
     }
 
-    /// The field that the value is for.
+    /// Returns the field that receives the value.
     pub(crate) fn field(&self) -> &FieldDescriptor {
         match self {
             Self::Field(field) | Self::Inlined(_, field) => field,
@@ -45,7 +46,7 @@ impl KeyTarget {
     }
 }
 
-/// The keys of a message, in the order of the contract, and where their values go.
+/// Returns the keys of a message in the order of the contract, with the destinations of their values.
 pub(crate) fn keys(message: &MessageDescriptor) -> Vec<KeyTarget> {
     let fields = message.fields().filter(|field| field.name() != UPDATE_MASK);
     let targets = fields.flat_map(|field| match inlined_message(&field) {
@@ -55,24 +56,24 @@ pub(crate) fn keys(message: &MessageDescriptor) -> Vec<KeyTarget> {
     targets.collect()
 }
 
-/// The message whose keys are given in place of the field.
+/// Returns the message whose keys are given in place of the field.
 fn inlined_message(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     let Kind::Message(inner) = field.kind() else { return None };
     let own = inner.parent_message().is_some_and(|parent| parent == *field.parent_message());
     (own && field.containing_oneof().is_some()).then_some(inner)
 }
 
-/// Is it a oneof in which the caller chooses? An `optional` field is one of its own in the descriptors.
+/// Returns whether the caller chooses an alternative of the oneof. In the descriptors an `optional` field has a oneof of its own.
 pub(crate) fn is_choice(oneof: &OneofDescriptor) -> bool {
     oneof.fields().all(|field| !field.field_descriptor_proto().proto3_optional())
 }
 
-/// Does a field hold an object, as opposed to a date or a list of names?
+/// Returns whether a field holds an object, as opposed to a date or a list of names.
 pub(crate) fn is_object(field: &FieldDescriptor) -> bool {
     matches!(field.kind(), Kind::Message(message) if message.package_name() != "google.protobuf")
 }
 
-/// The alternatives of a oneof as a client may give them: of what is spread, the first field with the others.
+/// Returns the alternatives of a oneof as a client may give them. An inlined one is its first field with the others.
 fn alternatives(oneof: &OneofDescriptor) -> String {
     let names = oneof.fields().map(|field| {
         let inner: Vec<_> = inlined_message(&field).iter().flat_map(MessageDescriptor::fields).collect();
@@ -87,16 +88,16 @@ fn alternatives(oneof: &OneofDescriptor) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// What clients of the original API write that `/v1` refuses.
+/// Spellings of clients of the original API that `/v1` refuses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tolerance {
-    /// An empty text is no value. Not in an update, where it would have to be told from null.
+    /// An empty text counts as no value. Not in an update, where it would have to be distinguished from null.
     pub(super) empty_is_absent: bool,
-    /// An empty array is an empty object: PHP has one notation for both.
+    /// An empty array counts as an empty object, because PHP has one notation for both.
     pub(super) array_is_object: bool,
 }
 
-/// Reads messages and collects what is at fault.
+/// Reads messages and collects violations.
 pub(super) struct Reader {
     pub(super) zone: TimeZone,
     pub(super) tolerance: Tolerance,
@@ -104,7 +105,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The message of a request. `fields_set` is not for it and has been taken out.
+    /// Returns the message of a request. The caller has removed `fields_set` from the members.
     pub(super) fn request(
         &mut self,
         descriptor: &MessageDescriptor,
@@ -112,7 +113,7 @@ impl Reader {
     ) -> DynamicMessage {
         let mut message = self.message(descriptor, members, "");
         if let Some(mask) = descriptor.get_field_by_name(UPDATE_MASK) {
-            // What names the access token is an object; all else is written.
+            // The identifier of the access token is an object. All other keys are written.
             let written = |key: &&String| descriptor.get_field_by_name(key).is_some_and(|field| !is_object(&field));
             let paths = members.iter().map(|(key, _)| key).filter(written).cloned();
             set_mask(&mut message, &mask, paths);
@@ -156,8 +157,8 @@ impl Reader {
 
     /// Returns whether an empty text for this key counts as no value.
     ///
-    /// What is spread belongs together: an empty pass code beside an identifier is a wrong pass code. Without it the identifier alone
-    /// would name the access token, and a check would become a lookup.
+    /// Inlined keys belong together: an empty pass code beside an identifier is a wrong pass code. If it counted as no value, the identifier
+    /// alone would name the access token, and a check would become a lookup.
     fn is_absent(&self, target: &KeyTarget, targets: &[KeyTarget], members: &[(String, JsonValue)]) -> bool {
         let together = |other: &&KeyTarget| match (target, *other) {
             (KeyTarget::Inlined(outer, _), KeyTarget::Inlined(other, _)) => outer == other,
@@ -170,12 +171,12 @@ impl Reader {
         self.tolerance.empty_is_absent && !targets.iter().filter(together).any(has_value)
     }
 
-    /// Exactly one alternative, and all that belongs to it. At the top, where a oneof has no name, none is the service's
-    /// matter.
+    /// Requires exactly one alternative, with all keys that belong to it. At the top level a oneof has no name, and the service refuses a
+    /// request without any alternative.
     fn choice(&mut self, oneof: &OneofDescriptor, given: &[&KeyTarget], path: &str) {
         let given: Vec<_> =
             given.iter().filter(|target| target.outer().containing_oneof().as_ref() == Some(oneof)).collect();
-        // Where none need be given, the alternatives name nothing: they only exclude each other.
+        // Optional alternatives name nothing. They only exclude each other.
         let optional = oneof.fields().any(|field| is_optional(&field));
         let reason = if optional { ErrorReason::InvalidFieldValue } else { ErrorReason::InvalidIdentifier };
         let several = given.windows(2).any(|pair| pair[0].outer() != pair[1].outer());
@@ -191,7 +192,7 @@ impl Reader {
             && let Some(first) = inlined_message(outer).and_then(|inner| inner.fields().next())
             && !given.iter().any(|target| *target.field() == first)
         {
-            // The first field of what is spread is what it is about.
+            // The first field of an inlined message is its subject.
             let what = format!("is required with {}", given[0].field().name());
             self.violations.push(FieldViolation::new(reason, join(path, first.name()), what));
         }

@@ -1,4 +1,4 @@
-//! Single values, as old clients send them: numbers in texts and texts as numbers.
+//! Single values as old clients send them: numbers in texts and texts as numbers.
 
 use access_tokens_domain::time::{self, DateError, TimeZone};
 use access_tokens_proto::FieldViolation;
@@ -7,7 +7,7 @@ use prost_reflect::{DynamicMessage, EnumDescriptor, Kind, Value};
 
 use crate::json::JsonValue;
 
-/// A value of this kind, or what it must be.
+/// Reads a value of this kind. The error says what the value must be.
 pub(super) fn read(kind: &Kind, node: &JsonValue, zone: TimeZone) -> Result<Value, String> {
     match kind {
         Kind::String => text(node).map(Value::String),
@@ -22,7 +22,7 @@ pub(super) fn read(kind: &Kind, node: &JsonValue, zone: TimeZone) -> Result<Valu
     }
 }
 
-/// The text of a session token that travels among the parameters.
+/// Returns the text of a session token among the parameters.
 pub(super) fn token(node: JsonValue) -> Result<Option<String>, FieldViolation> {
     match node {
         JsonValue::Null => Ok(None),
@@ -33,7 +33,7 @@ pub(super) fn token(node: JsonValue) -> Result<Option<String>, FieldViolation> {
     }
 }
 
-/// The texts of a list that is given as one text, or as an array of them.
+/// Returns the texts of a list that is given as one text, or as an array of texts.
 pub(super) fn comma_separated(node: &JsonValue) -> Result<Vec<String>, String> {
     let split = |text: &str| -> Vec<String> {
         text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
@@ -51,7 +51,7 @@ pub(super) fn comma_separated(node: &JsonValue) -> Result<Vec<String>, String> {
     }
 }
 
-/// A text; an integer counts as its digits.
+/// Returns a text. An integer counts as its digits.
 fn text(node: &JsonValue) -> Result<String, String> {
     match node {
         JsonValue::Text(text) | JsonValue::QueryText(text) => Ok(text.clone()),
@@ -66,7 +66,7 @@ fn is_integer(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The characters of a number in JSON or in a text.
+/// Returns the characters of a number in JSON or in a text.
 fn number(node: &JsonValue) -> Option<&str> {
     let text = match node {
         JsonValue::Number(text) | JsonValue::Text(text) | JsonValue::QueryText(text) => text,
@@ -77,7 +77,7 @@ fn number(node: &JsonValue) -> Option<&str> {
     (known && !text.starts_with('+')).then_some(text)
 }
 
-/// An integer, also as `3.0`.
+/// Reads an integer, also as `3.0`.
 fn integer<T: TryFrom<i64>>(node: &JsonValue, what: &str) -> Result<T, String> {
     let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
     let text = number(node).ok_or(what)?;
@@ -111,7 +111,7 @@ fn choice(values: &EnumDescriptor, node: &JsonValue) -> Result<i32, String> {
     })
 }
 
-/// A date. It is the only message that is written as a text.
+/// Reads a date. It is the only message that is written as a text.
 fn timestamp(kind: &Kind, node: &JsonValue, zone: TimeZone) -> Result<Value, String> {
     let text = match node {
         JsonValue::Text(text) | JsonValue::QueryText(text) => text,

@@ -333,7 +333,7 @@ fn fields_are_chosen_by_the_names_of_the_release() {
     assert_eq!(reason, "UNKNOWN_FIELD");
     assert!(text.contains("in release R12.0.0") && text.contains("reward_participant"), "{text}");
     let last = show(Release::default());
-    // What nobody knows is refused by the service.
+    // The service refuses an unknown path.
     assert_eq!(mask(&last, "reward_participant,nonsense"), ["reward_participant", "nonsense"]);
     assert_eq!(mask(&last, " , ,"), Vec::<String>::new());
     let all = last.read("", r#"{"fields_set":["*","id"]}"#).expect("valid");

@@ -1,4 +1,6 @@
-//! Answers: from the bytes of a message to the documented JSON, without a tree in between.
+//! Responses: converts the bytes of a message to the documented JSON, without a tree in between.
+//!
+//! The form is that of the original API, not the canonical JSON of `access_tokens_proto::json` (ADR 48).
 
 mod plan;
 mod select;
@@ -16,45 +18,45 @@ use crate::Release;
 use wire::{Fields, Value};
 use write::Writer;
 
-/// The field of a list that gets its next page.
+/// Name of the field of a list with the token of its next page.
 const NEXT_PAGE: &str = "next_page_token";
 
-/// The end of every envelope that tells of success.
+/// The end of every envelope of a success.
 const OK: &[u8] = br#""status":{"code":"OK","description":"","message":""}}"#;
 
-/// How the answer of one method becomes an envelope.
+/// The rule by which the response of one method becomes an envelope.
 ///
-/// Nothing of it is particular to a method: an answer of one repeated field is a list, one without fields is no data, and
-/// every other is the data itself.
+/// It follows from the fields of the response: a response of one repeated field is a list, a response without fields has no data, and
+/// every other response is the data itself.
 #[derive(Debug)]
 pub(crate) struct ResponsePlan {
     shape: Shape,
     /// The message that `fields_set` is about.
     pub(crate) item: PlanId,
-    /// The number of the field that gets the next page.
+    /// The number of the field with the token of the next page.
     next_page: Option<u32>,
 }
 
 #[derive(Debug)]
 enum Shape {
-    /// Nothing to tell.
+    /// There is no data.
     Empty,
     /// The message itself is the data.
     Object,
-    /// The field at this position of the answer's plan is the data.
+    /// The field at this position of the response's plan is the data.
     List { answer: PlanId, position: usize },
 }
 
-/// An answer in JSON.
+/// A response in JSON.
 #[derive(Debug)]
 pub(crate) struct Envelope {
     pub(crate) json: Vec<u8>,
-    /// What gets the next page of a list.
+    /// The token of the next page of a list.
     pub(crate) next_page: Option<String>,
 }
 
 impl ResponsePlan {
-    /// The plan of an answer; those of its messages go into `plans`.
+    /// Returns the plan of a response, and adds the plans of its messages to `plans`.
     pub(crate) fn new(answer: &MessageDescriptor, plans: &mut Plans, release: Release) -> Self {
         let own = plans.add(answer, release);
         let list = list_of(answer);
@@ -71,17 +73,17 @@ impl ResponsePlan {
         Self { shape, item: item.unwrap_or(own), next_page }
     }
 
-    /// Whether the data is a list.
+    /// Returns whether the data is a list.
     pub(crate) fn is_list(&self) -> bool {
         matches!(self.shape, Shape::List { .. })
     }
 
-    /// Whether there is any data.
+    /// Returns whether there is no data.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.shape, Shape::Empty)
     }
 
-    /// The envelope of an answer, with the selected keys.
+    /// Returns the envelope of a response, with the selected keys.
     pub(crate) fn envelope(
         &self,
         plans: &Plans,
@@ -110,13 +112,13 @@ impl ResponsePlan {
     }
 }
 
-/// The field that an answer is made of, if it is a list: the only one, beside what gets the next page.
+/// Returns the field that is the data of a response, if that is a list: the only field besides the token of the next page.
 pub(crate) fn list_of(answer: &MessageDescriptor) -> Option<FieldDescriptor> {
     let mut fields = answer.fields().filter(|field| field.name() != NEXT_PAGE);
     fields.next().filter(|field| field.is_list() && fields.next().is_none())
 }
 
-/// A text that is not empty.
+/// Returns the text of a field, if it is not empty.
 fn text(wire: &[u8], number: u32) -> Result<Option<String>, Malformed> {
     let mut text = None;
     for field in Fields(wire) {

@@ -1,4 +1,4 @@
-//! How the bytes of each message become JSON: worked out once for a release, then only followed.
+//! Plans by which the bytes of messages become JSON. They are computed once for a release.
 
 use std::collections::HashMap;
 
@@ -11,34 +11,34 @@ const TIMESTAMP: &str = "google.protobuf.Timestamp";
 /// Messages that the original API shows as an object of nulls where they are not set.
 pub(crate) const NEVER_NULL: [&str; 2] = ["accesstoken.v1.DateOfBirth", "accesstoken.v1.NameDay"];
 
-/// The plans of all messages of an answer.
+/// The plans of all messages of a response.
 #[derive(Debug, Default)]
 pub(crate) struct Plans {
     messages: Vec<MessagePlan>,
     by_name: HashMap<String, PlanId>,
 }
 
-/// A message within [`Plans`].
+/// The index of a message within [`Plans`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PlanId(usize);
 
-/// How a message is written.
+/// The plan of a message.
 #[derive(Debug)]
 pub(crate) struct MessagePlan {
     /// The fields that the release has, in the order of the contract.
     pub(crate) fields: Vec<FieldPlan>,
-    /// The position in `fields` of each field number, plus one; 0 for what is left out.
+    /// The position in `fields` of each field number, plus one; 0 for a field that is left out.
     positions: Vec<u8>,
 }
 
 impl MessagePlan {
-    /// The position of the field with this number, if it is written.
+    /// Returns the position of the field with this number, if it is written.
     pub(crate) fn position(&self, number: u32) -> Option<usize> {
         self.positions.get(number as usize).and_then(|position| usize::from(*position).checked_sub(1))
     }
 }
 
-/// How a field is written.
+/// The plan of a field.
 #[derive(Debug)]
 pub(crate) struct FieldPlan {
     /// Its name in the contract.
@@ -53,11 +53,11 @@ pub(crate) struct FieldPlan {
     pub(crate) repeated: bool,
     /// Its value.
     pub(crate) value: ValuePlan,
-    /// What stands for a value that is not set.
+    /// The JSON for a value that is not set.
     pub(crate) absent: Absent,
 }
 
-/// How a value is written.
+/// The plan of a value.
 #[derive(Debug)]
 pub(crate) enum ValuePlan {
     /// A text.
@@ -68,7 +68,7 @@ pub(crate) enum ValuePlan {
     Float,
     /// An integer of 32 or 64 bits.
     Integer,
-    /// A value of an enum, by name. What is not named is null.
+    /// A value of an enum, by name. A value without a name is null.
     Enum(Vec<(i32, String)>),
     /// A point in time.
     Date,
@@ -76,22 +76,22 @@ pub(crate) enum ValuePlan {
     Message(PlanId),
 }
 
-/// What stands for a value that is not set.
+/// The JSON for a value that is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Absent {
     /// This text.
     Json(&'static str),
-    /// An object with what stands for its own values.
+    /// An object whose own values are not set.
     Object,
 }
 
 impl Plans {
-    /// The plan of a message, made with those of all messages below it unless it is known already.
+    /// Returns the plan of a message. If it is new, adds it with the plans of all messages below it.
     pub(crate) fn add(&mut self, message: &MessageDescriptor, release: Release) -> PlanId {
         if let Some(known) = self.by_name.get(message.full_name()) {
             return *known;
         }
-        // Known before its fields are, so that a message may hold itself.
+        // Stored before its fields are planned, so that a message may contain itself.
         let id = PlanId(self.messages.len());
         self.by_name.insert(message.full_name().to_owned(), id);
         self.messages.push(MessagePlan { fields: Vec::new(), positions: Vec::new() });
@@ -143,7 +143,7 @@ impl std::ops::Index<PlanId> for Plans {
     }
 }
 
-/// Null, except where the contract cannot tell "not set" from the smallest value.
+/// Returns null, except for fields for which the contract cannot distinguish "not set" from the zero value.
 fn absent(field: &FieldDescriptor) -> Absent {
     match field.kind() {
         _ if field.is_list() => Absent::Json("[]"),

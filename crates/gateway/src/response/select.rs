@@ -1,13 +1,13 @@
-//! `fields_set`: which keys a client wants.
+//! `fields_set`: the keys that a client wants.
 
 use super::plan::{PlanId, Plans, ValuePlan};
 
 /// The wanted fields of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Selection {
-    /// All.
+    /// All fields.
     All,
-    /// These positions in the plan, ascending, each with what is wanted below.
+    /// These positions in the plan, ascending, each with the wanted fields below it.
     Only(Vec<(usize, Selection)>),
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Path {
     pub(crate) name: String,
 }
 
-/// Finds a path. Both today's name and that of the release are understood.
+/// Finds a path. A name may be that of the contract or that of the release.
 pub(crate) fn find(plans: &Plans, message: PlanId, path: &str) -> Option<Path> {
     let mut below = Some(message);
     let mut positions = Vec::new();
@@ -38,12 +38,12 @@ pub(crate) fn find(plans: &Plans, message: PlanId, path: &str) -> Option<Path> {
     Some(Path { positions, name: names.join(".") })
 }
 
-/// The keys of a message, for those who asked for another one.
+/// Returns the keys of a message, for the error about an unknown key.
 pub(crate) fn known(plans: &Plans, message: PlanId) -> String {
     plans[message].fields.iter().map(|field| field.key.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// What is wanted by several paths; everything by none.
+/// Returns the fields that several paths select. No paths select all fields.
 pub(crate) fn select<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Selection {
     let mut selection = Selection::Only(Vec::new());
     for path in paths {
@@ -52,7 +52,7 @@ pub(crate) fn select<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Selection
     if selection == Selection::Only(Vec::new()) { Selection::All } else { selection }
 }
 
-/// Adds a path. A field that is wanted whole stays whole.
+/// Adds a path. A field that is wanted whole stays so.
 fn insert(selection: &mut Selection, path: &[usize]) {
     match (selection, path) {
         (Selection::All, _) => {}

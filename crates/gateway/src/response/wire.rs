@@ -1,10 +1,10 @@
-//! The wire format of Protocol Buffers, as far as it takes to find the fields of a message.
+//! The part of the wire format of Protocol Buffers that is needed to find the fields of a message.
 
-/// Bytes that are no message.
+/// The error of bytes that are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// A value as it stands on the wire.
+/// A value on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     /// An integer, a truth value or an enum.
@@ -13,7 +13,7 @@ pub(crate) enum Value<'a> {
     Fixed64(u64),
     /// A text or a message.
     Bytes(&'a [u8]),
-    /// What no field of the contract uses.
+    /// A type that no field of the contract uses.
     Other,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Fields<'a> {
                 Value::Bytes(self.take(length)?)
             }
             5 => self.take(4).map(|_| Value::Other)?,
-            // Groups are older than this contract.
+            // Groups are deprecated, and the contract has none.
             _ => return Err(Malformed),
         };
         Ok((number, value))

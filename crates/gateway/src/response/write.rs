@@ -1,4 +1,4 @@
-//! The bytes of a message straight into JSON text, along its plan.
+//! Writes the bytes of a message as JSON text, by its plan.
 
 use access_tokens_domain::time::{self, TimeZone};
 
@@ -10,19 +10,19 @@ use super::wire::{Fields, Malformed, Value};
 pub(crate) struct Writer<'a> {
     plans: &'a Plans,
     zone: TimeZone,
-    /// What has been written.
+    /// The text so far.
     pub(crate) out: Vec<u8>,
-    /// The values of the messages that are being written, each message behind the one that holds it.
+    /// The values of the messages that are being written, each message after the one that contains it.
     values: Vec<Option<Value<'a>>>,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer that expects to write about so many bytes.
+    /// Returns a writer that expects to write about `capacity` bytes.
     pub(crate) fn new(plans: &'a Plans, zone: TimeZone, capacity: usize) -> Self {
         Self { plans, zone, out: Vec::with_capacity(capacity), values: Vec::with_capacity(64) }
     }
 
-    /// Writes a message as an object with exactly the selected keys. Of a field that stands twice the last one counts.
+    /// Writes a message as an object with exactly the selected keys. Of a field that occurs twice the last value counts.
     pub(crate) fn message(&mut self, id: PlanId, wire: &'a [u8], selection: &Selection) -> Result<(), Malformed> {
         let plan = &self.plans[id];
         let base = self.values.len();
@@ -74,7 +74,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes all values of a field that may stand several times.
+    /// Writes all values of a repeated field.
     pub(crate) fn list(&mut self, field: &'a FieldPlan, wire: &'a [u8], below: &Selection) -> Result<(), Malformed> {
         self.out.push(b'[');
         let mut comma = false;
@@ -97,9 +97,9 @@ impl<'a> Writer<'a> {
         match (plan, value) {
             (ValuePlan::Text, Value::Bytes(bytes)) => self.json(std::str::from_utf8(bytes).map_err(|_| Malformed)?),
             (ValuePlan::Bool, Value::Varint(number)) => self.json(number != 0),
-            // Negative numbers of 32 bits stand on the wire with 64, so one way fits both.
+            // Negative numbers of 32 bits take 64 bits on the wire, so one conversion fits both.
             (ValuePlan::Integer, Value::Varint(number)) => self.json(number as i64),
-            // What is not finite has no form in JSON and becomes null.
+            // A number that is not finite has no form in JSON and becomes null.
             (ValuePlan::Float, Value::Fixed64(bits)) => self.json(f64::from_bits(bits)),
             (ValuePlan::Enum(names), Value::Varint(number)) => {
                 let name = names.iter().find(|(known, _)| *known == number as i32);

@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(read.issue, IssuePolicy { burst: 6, cooldown_seconds: 0, per_day: 7 });
     }
 
-    /// What the rules know of a policy is what the contract knows.
+    /// The domain and the contract have the same fields of a policy.
     #[test]
     fn policies_have_the_same_fields_here_and_there() {
         let pool = access_tokens_proto::descriptor_pool();

@@ -1,4 +1,4 @@
-//! What clients of the original API write and `/v1` refuses: empty texts for absent values, `[]` for `{}`.
+//! Spellings of clients of the original API that `/v1` refuses: empty texts for absent values, `[]` for `{}`.
 
 use serde_json::json;
 
