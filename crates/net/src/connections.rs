@@ -53,7 +53,8 @@ pub struct Http2Limits {
     pub stop: StopSignal,
 }
 
-/// HTTP/2 connections of a port. Never ends. Calls over them must pass the layer `InFlight` of gRPC.
+/// Returns the HTTP/2 connections of a port, without end. Calls over them must pass the layer `InFlight` of the crate
+/// `grpc`.
 pub fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
     let limits = ConnectionLimits {
         max_connections: bounds.max_connections,

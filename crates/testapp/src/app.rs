@@ -136,7 +136,7 @@ impl TestApp {
         let access_tokens = AccessTokens::new(store, time, chance, hashing);
         let (store, time, chance, hashing) = ports();
         let importer = Importer::new(store, time, chance, hashing);
-        let (database_up, replicas) = (database.presence(), database.replicas());
+        let (database_up, replicas) = (database.watch_health(), database.replicas());
         let app = Arc::new(App { access_tokens, importer, sessions, metrics: Arc::default(), database_up, replicas });
 
         let health = Health::new();

@@ -128,7 +128,8 @@ impl AdmissionControl {
 
 impl Middleware for AdmissionControl {
     async fn handle<N: Handler>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
-        let arrived_at = request.extensions().get::<Arc<Call>>().map_or_else(Instant::now, |call| call.came());
+        let arrived_at =
+            request.extensions().get::<Arc<InFlightCall>>().map_or_else(Instant::now, |call| call.received_at());
         if let Some(violation) = Violation::of(&request) {
             // Nothing reads the rest of the message.
             *request.body_mut() = Body::empty();
@@ -169,10 +170,13 @@ impl Shared {
     ) -> Result<Option<Permit>, Rejection> {
         let deadline = deadline::of(method, request.headers(), arrived_at);
         let wait = |longest| Wait { longest, deadline: Some(deadline) };
-        let address = Party::of_address(request.extensions().get::<ClientAddress>().copied());
-        if Guard::Admission.is_off() && !method.probe {
-            let permit =
-                self.calls.acquire(Party::of_address(None), 0, wait(PERMIT_WAIT)).await.ok_or(Rejection::NoPermit)?;
+        let address = LimitKey::of_address(request.extensions().get::<ClientAddress>().copied());
+        if Protection::Admission.is_off() && !method.probe {
+            let permit = self
+                .calls
+                .acquire(LimitKey::of_address(None), 0, wait(PERMIT_WAIT))
+                .await
+                .ok_or(Rejection::NoPermit)?;
             if method.access != Access::Open {
                 let caller = self.caller(request, address, deadline).await?;
                 auth::permit(method.access, &caller)?;
@@ -206,7 +210,7 @@ impl Shared {
     async fn caller(
         &self,
         request: &mut Request<Body>,
-        address: Party,
+        address: LimitKey,
         deadline: Instant,
     ) -> Result<Caller, Rejection> {
         if !*self.database_up.borrow() {

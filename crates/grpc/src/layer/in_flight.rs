@@ -72,18 +72,19 @@ impl<N: Handler> Service<Request<Body>> for InFlight<N> {
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // Not in the future below: until its first poll the connection would seem to be idle.
-        let call = request.extensions_mut().remove::<Origin>().map(|Origin { peer, activity, remote }| {
-            let address = remote.client(request.headers());
-            let extensions = request.extensions_mut();
-            extensions.insert(address);
-            extensions.insert(peer);
-            if remote.is_trusted_proxy() {
-                extensions.insert(TrustedProxy);
-            }
-            let call = Arc::new(Call::begin(activity));
-            extensions.insert(Arc::clone(&call));
-            call
-        });
+        let call =
+            request.extensions_mut().remove::<ConnectionInfo>().map(|ConnectionInfo { peer, tracker, remote }| {
+                let address = remote.client(request.headers());
+                let extensions = request.extensions_mut();
+                extensions.insert(address);
+                extensions.insert(peer);
+                if remote.is_trusted_proxy() {
+                    extensions.insert(TrustedProxy);
+                }
+                let call = Arc::new(InFlightCall::begin(tracker));
+                extensions.insert(Arc::clone(&call));
+                call
+            });
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let long_lived = is_long_lived(request.uri().path());

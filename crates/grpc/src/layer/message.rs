@@ -71,7 +71,7 @@ impl MessageReceiver {
         &self,
         mut body: Body,
         mut read: MessageBuffer,
-        party: Party,
+        party: LimitKey,
         deadline: Instant,
     ) -> Result<(Body, usize), ReceiveError> {
         let (evict, evicted) = oneshot::channel();
@@ -97,12 +97,12 @@ impl MessageReceiver {
 /// The entry of an incomplete message.
 struct PendingMessage<'a> {
     messages: &'a MessageReceiver,
-    party: Party,
+    party: LimitKey,
     id: MemberId,
 }
 
 impl<'a> PendingMessage<'a> {
-    fn begin(messages: &'a MessageReceiver, party: Party, evict: oneshot::Sender<()>) -> Self {
+    fn begin(messages: &'a MessageReceiver, party: LimitKey, evict: oneshot::Sender<()>) -> Self {
         // The set returns the sender of the evicted message. Dropping it here informs that message.
         let (id, _) = messages.set().insert(party, evict);
         Self { messages, party, id }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     async fn receive(messages: &MessageReceiver, party: i32, body: Body) -> Result<Vec<u8>, ReceiveError> {
-        let party = Party::Organisation(OrganisationKey(party));
+        let party = LimitKey::Organisation(OrganisationKey(party));
         let deadline = Instant::now() + Duration::from_secs(5);
         let (body, size) = messages.receive(body, LIMIT, party, deadline).await?;
         let bytes = body.collect().await.expect("a body").to_bytes();

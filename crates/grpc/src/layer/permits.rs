@@ -99,7 +99,7 @@ impl PermitPool {
     }
 
     /// Waits for a permit for a call whose message has this many bytes. `None`: no permit became free within `wait`.
-    pub(super) async fn acquire(&self, party: Party, bytes: usize, wait: impl Into<Wait>) -> Option<Permit> {
+    pub(super) async fn acquire(&self, party: LimitKey, bytes: usize, wait: impl Into<Wait>) -> Option<Permit> {
         let granted = {
             let mut state = self.state();
             let (free, per_party) = (state.free, state.limits.per_party);
@@ -133,7 +133,7 @@ impl State {
 
     /// Drops waiting calls until one more fits: the oldest of the same party where it has more than half of the queue, else the
     /// oldest of the party with the longest queue.
-    fn make_room(&mut self, party: Party, bytes: usize) {
+    fn make_room(&mut self, party: LimitKey, bytes: usize) {
         while self.parties.get(&party).is_some_and(|share| share.queue.front().is_some_and(|w| w.grant.is_closed())) {
             self.pop(party, false);
         }
@@ -169,7 +169,7 @@ impl State {
     }
 
     /// Removes the call that is next, and counts a permit for its party. The call may have given up in the meantime.
-    fn next(&mut self) -> Option<(Party, Waiter)> {
+    fn next(&mut self) -> Option<(LimitKey, Waiter)> {
         while self.waiting > 0 {
             let (party, newest) = self.next_party()?;
             let waiter = self.pop(party, newest)?;

@@ -46,9 +46,9 @@ impl ResponseBufferLimit {
     }
 
     /// Reserves room for a response on its connection and in total. `None`: there is not enough.
-    fn reserve(&self, size: usize, call: Option<&Call>) -> Option<Vec<OwnedSemaphorePermit>> {
+    fn reserve(&self, size: usize, call: Option<&InFlightCall>) -> Option<Vec<OwnedSemaphorePermit>> {
         let all = (&self.room, MAX_BUFFERED_BYTES);
-        let own = call.map(|call| (call.activity().unsent(), UNSENT_BYTES_PER_CONNECTION));
+        let own = call.map(|call| (call.tracker().unsent_budget(), UNSENT_BYTES_PER_CONNECTION));
         let bounds = own.into_iter().chain(iter::once(all));
         bounds.map(|(room, bound)| try_reserve(room, size, bound)).collect()
     }
@@ -62,7 +62,7 @@ fn try_reserve(room: &Arc<Semaphore>, size: usize, bound: usize) -> Option<Owned
 
 impl Middleware for ResponseBufferLimit {
     async fn handle<N: Handler>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
-        let call = request.extensions_mut().remove::<Arc<Call>>();
+        let call = request.extensions_mut().remove::<Arc<InFlightCall>>();
         let may_be_refused = method::find(request.uri().path()).is_some_and(|method| method.reads);
         let (head, mut body) = next.run(request).await.into_parts();
         if body.is_end_stream() {
@@ -125,7 +125,7 @@ struct Buffered {
 }
 
 impl BufferedBody {
-    fn new(data: &Bytes, rest: Body, room: Vec<OwnedSemaphorePermit>, call: Option<Arc<Call>>) -> Self {
+    fn new(data: &Bytes, rest: Body, room: Vec<OwnedSemaphorePermit>, call: Option<Arc<InFlightCall>>) -> Self {
         let mebibytes = u32::try_from(data.len() >> 20).unwrap_or(u32::MAX);
         let time = SEND_TIMEOUT + SEND_TIMEOUT_PER_MIB.saturating_mul(mebibytes);
         let chunks: Vec<_> = data.chunks(CHUNK_BYTES).map(Bytes::copy_from_slice).collect();

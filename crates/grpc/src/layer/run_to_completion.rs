@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use access_tokens_domain::ports::BoxFuture;
 use access_tokens_domain::{Error, Reason};
-use access_tokens_telemetry::carried;
+use access_tokens_telemetry::in_current_trace;
 use http::{Request, Response};
 use tokio::sync::watch;
 use tonic::body::Body;
@@ -92,7 +92,7 @@ impl Occupied for CallInProgress {
                 None => _ = rest.await,
             }
         };
-        carried(rest.instrument(span))
+        in_current_trace(rest.instrument(span))
     }
 }
 

@@ -90,7 +90,7 @@ impl World {
                 SessionTokens::new(&keys),
             )),
             metrics: Arc::default(),
-            database_up: store.presence(),
+            database_up: store.watch_health(),
             replicas: None,
         });
         let organisation = fill(&app, store.as_ref()).await;

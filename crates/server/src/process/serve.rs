@@ -302,7 +302,7 @@ fn assemble(
     let sessions = Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys)));
     let sessions = sessions.observed_by(metrics.clone()).limiting_logins(settings.sessions.limits());
     let sessions = Arc::new(sessions);
-    let (database_up, replicas) = (database.presence(), database.replicas());
+    let (database_up, replicas) = (database.watch_health(), database.replicas());
     let watched = Arc::downgrade(&sessions);
     metrics.watch_released(move || watched.upgrade().map_or(0, |sessions| sessions.count_released()));
     App { access_tokens, importer, sessions, metrics, database_up, replicas }

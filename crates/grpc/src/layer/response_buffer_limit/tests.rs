@@ -36,7 +36,12 @@ fn connection() -> Arc<ConnectionTracker> {
     Arc::new(ConnectionTracker::detached())
 }
 
-async fn call(limit: &ResponseBufferLimit, path: &str, size: usize, over: Option<&Arc<Activity>>) -> Response<Body> {
+async fn call(
+    limit: &ResponseBufferLimit,
+    path: &str,
+    size: usize,
+    over: Option<&Arc<ConnectionTracker>>,
+) -> Response<Body> {
     let request = Request::builder().method("POST").uri(path).header("content-type", "application/grpc");
     let mut request = request.header("size", size).body(Body::empty()).expect("a request");
     if let Some(tracker) = over {
@@ -51,7 +56,11 @@ async fn call(limit: &ResponseBufferLimit, path: &str, size: usize, over: Option
 }
 
 /// Returns a response, or `None` if there was no room for it.
-async fn list(limit: &ResponseBufferLimit, size: usize, over: Option<&Arc<Activity>>) -> Option<Response<Body>> {
+async fn list(
+    limit: &ResponseBufferLimit,
+    size: usize,
+    over: Option<&Arc<ConnectionTracker>>,
+) -> Option<Response<Body>> {
     let response = call(limit, LIST, size, over).await;
     let Some(status) = Status::from_header_map(response.headers()) else { return Some(response) };
     let details = status.get_error_details();
@@ -105,7 +114,7 @@ async fn what_a_stream_has_to_say_later_does_not_hold_its_head() {
 async fn small_answers_need_no_room() {
     let (limit, connection) = (ResponseBufferLimit::new(), connection());
     let _reserved =
-        (limit.room.try_acquire_many(MAX_BUFFERED_BYTES as u32), connection.unsent().try_acquire_many(1 << 24));
+        (limit.room.try_acquire_many(MAX_BUFFERED_BYTES as u32), connection.unsent_budget().try_acquire_many(1 << 24));
     assert!(list(&limit, UNTRACKED_BYTES, Some(&connection)).await.is_some());
     assert!(list(&limit, UNTRACKED_BYTES + 1, Some(&connection)).await.is_none());
 }
