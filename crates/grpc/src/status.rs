@@ -220,7 +220,7 @@ mod tests {
     fn every_reason_has_the_code_that_the_contract_documents() {
         let codes = access_tokens_proto::descriptor_pool().get_enum_by_name("google.rpc.Code").expect("is vendored");
         let name = |code: Code| codes.get_value(code as i32).expect("a code").name().to_owned();
-        let ours: Vec<_> = Reason::ALL.iter().map(|r| (r.name(), name(code(*r)))).collect();
+        let ours: Vec<_> = Reason::ALL.iter().map(|r| (r.name().to_owned(), name(code(*r)))).collect();
         assert_eq!(ours, documented_codes());
     }
 

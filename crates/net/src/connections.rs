@@ -55,12 +55,7 @@ pub struct Http2Limits {
 
 /// Returns the HTTP/2 connections of a port, without end. Calls over them must pass the layer `InFlight` of the crate
 /// `grpc`.
-pub fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
-    let limits = ConnectionLimits {
-        max_connections: bounds.max_connections,
-        anonymous_per_address: bounds.anonymous_per_address,
-        trusted_proxies: Arc::clone(&bounds.trusted_proxies),
-    };
+pub fn connections(port: Port, limits: Http2Limits) -> impl Connections<Item = io::Result<Connection>> {
     let shared = Shared {
         dropped: Arc::clone(&port.dropped),
         high_limit: Arc::new(Semaphore::new(MAX_HIGH_LIMIT_CONNECTIONS)),

@@ -19,7 +19,7 @@ use crate::{FieldViolation, descriptor_of, from_dynamic, to_dynamic, transcode};
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 const FIELD_MASK: &str = "google.protobuf.FieldMask";
 
-/// A message as JSON.
+/// Returns a message as JSON.
 pub fn to_value<M: Message + Name>(message: &M) -> Json {
     dynamic_to_value(&to_dynamic(message))
 }
@@ -29,12 +29,12 @@ pub fn dynamic_to_value(message: &DynamicMessage) -> Json {
     write_message(message)
 }
 
-/// A message from JSON, or every fault of it.
+/// Reads a message from JSON. The error lists every violation.
 pub fn from_value<M: Message + Name + Default>(json: &Json) -> Result<M, Vec<FieldViolation>> {
     dynamic_from_value(&descriptor_of::<M>(), json).map(|dynamic| from_dynamic(&dynamic))
 }
 
-/// A message of a type that is known at run time, from JSON; or every fault of it.
+/// Reads a message from JSON as [`from_value`] does, of a type that is known at run time.
 pub fn dynamic_from_value(descriptor: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Vec<FieldViolation>> {
     let mut violations = Vec::new();
     let dynamic = read_message(descriptor, json, "", &mut violations);

@@ -18,14 +18,10 @@ pub mod fields;
 mod generated;
 pub mod json;
 pub mod options;
-mod unchanged;
-mod violation;
 
 pub use bytes_codec::BytesCodec;
 pub use field_violation::FieldViolation;
 pub use generated::{health, v1};
-pub use unchanged::Unchanged;
-pub use violation::FieldViolation;
 
 /// The descriptors that reflection serves: the contract with comments and custom options, health, and the details of
 /// errors (`google.rpc`).

@@ -109,7 +109,7 @@ fn methods_are_those_of_the_specification() {
     let found: BTreeSet<_> = options::methods()
         .iter()
         .map(|method| {
-            let permission = method.permission.map_or("", Permission::name).to_owned();
+            let permission = method.requirement.as_ref().map_or("", Requirement::name).to_owned();
             let http = method.http.iter().map(|binding| format!("{} {}", binding.verb, binding.path)).collect();
             (method.grpc_path.clone(), permission, method.reads, http)
         })
@@ -123,9 +123,9 @@ fn methods_are_those_of_the_specification() {
 fn methods_that_read_are_those_with_the_permission_to_read() {
     for method in options::methods() {
         let path = &method.grpc_path;
-        let expected = match method.permission {
-            Some(Permission::AccessTokensRead) => !path.ends_with("/CheckPassCode"),
-            Some(Permission::Session) => method.reads,
+        let expected = match method.requirement.as_ref().map(Requirement::name) {
+            Some("access_tokens.read") => !path.ends_with("/CheckPassCode"),
+            Some("session") => method.reads,
             _ => false,
         };
         assert_eq!(method.reads, expected, "{path}: the option `reads` and the permission do not go together");

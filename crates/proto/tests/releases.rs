@@ -45,7 +45,7 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
 /// Messages with user defined fields, all of them from R10.1.0.
 const USER_DEFINED: &[&str] = &["AccessToken", "CreateAccessTokenRequest", "UpdateAccessTokenRequest"];
 
-/// Method, available from, deprecated from. A method that is not here has no note.
+/// Method, first release, deprecating release. A method that is not listed has no note.
 const METHODS: &[(&str, &str, &str)] = &[
     ("ShowAccessToken", "R5.0.0", ""),
     ("ListAccessTokens", "R8.0.0", ""),

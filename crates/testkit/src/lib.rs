@@ -1,5 +1,5 @@
-//! What tests need and production does not: PostgreSQL clusters, a fault proxy, a clock, seeded random numbers, known keys, a log in
-//! memory and an HTTP client. It does not know the server.
+//! Support for tests of any crate: PostgreSQL clusters, a fault proxy, a clock, seeded random numbers, known keys, a log in
+//! memory and an HTTP client. It does not depend on the server.
 //!
 //! No test is skipped because something is missing: a test without PostgreSQL fails and says how to get it.
 

@@ -57,8 +57,8 @@ fn gender(gender: Gender) -> v1::demographics::Gender {
 }
 
 /// Returns the demographics of a person. Date of birth and name day are always present, even if nothing of them is known.
-fn demographics(person: &Demographics, reference: &Reference, fields: &FieldTree) -> v1::Demographics {
-    let by = |id: &Option<String>, fields: &FieldTree| Some(country(id.as_ref()?, reference, fields));
+fn demographics(person: &Demographics, reference: &Reference, fields: &FieldSelection) -> v1::Demographics {
+    let by = |id: &Option<String>, fields: &FieldSelection| Some(country(id.as_ref()?, reference, fields));
     v1::Demographics {
         gender: fields.value("gender", || person.gender.map(|g| gender(g).into())),
         id_number: fields.value("id_number", || person.id_number.clone()),

@@ -16,7 +16,7 @@ use access_tokens_proto::v1::obstacle::{Kind, Use};
 use super::{time, token};
 
 /// Returns the explanation of one token.
-pub(crate) fn explanation(found: Explanation, fields: &FieldTree) -> v1::ExplainAccessTokenResponse {
+pub(crate) fn explanation(found: Explanation, fields: &FieldSelection) -> v1::ExplainAccessTokenResponse {
     let Explanation { answer, now, obstacles, secrets, actions, budget } = found;
     v1::ExplainAccessTokenResponse {
         access_token: fields.nested("access_token", |fields| Some(token::access_token(answer, fields))),
@@ -31,8 +31,8 @@ pub(crate) fn explanation(found: Explanation, fields: &FieldTree) -> v1::Explain
 }
 
 /// Returns the guess budget of one policy.
-pub(crate) fn guess_budget(found: &PolicyBudget, fields: &FieldTree) -> v1::GuessBudget {
-    let PolicyBudget { classification, name, budget, limit, weaker } = found;
+pub(crate) fn guess_budget(found: &PolicyBudget, fields: &FieldSelection) -> v1::GuessBudget {
+    let PolicyBudget { classification, name, budget, limit, weak_secrets } = found;
     v1::GuessBudget {
         classification_id: fields.value("classification_id", || classification.clone()),
         classification_name: fields.value("classification_name", || name.clone()),

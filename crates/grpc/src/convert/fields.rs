@@ -13,74 +13,28 @@ const FIELD: &str = "fields_set";
 pub(super) const SHOWN_PATHS: usize = 5;
 const SHOWN_CHARACTERS: usize = 64;
 
-/// The wanted fields of a message: all, or a set of fields, each with its own wanted fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FieldTree {
-    /// All fields.
-    All,
-    /// Only these fields.
-    Only(BTreeMap<String, FieldTree>),
-}
-
-impl FieldTree {
-    /// Reads the fields that a mask names for a message of type `M`: all fields if it has no paths, or `*`. A path that names no field is a
-    /// violation that lists the existing fields.
-    pub(crate) fn of<M: Name>(mask: Option<&FieldMask>, violations: &mut Violations) -> Self {
-        let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-        let mut tree = BTreeMap::new();
-        let mut all = false;
-        let mut unknown = 0;
-        for path in paths.iter().map(|path| spelled(path)).filter(|path| !path.is_empty()) {
-            let path = path.as_str();
-            if path == "*" {
-                all = true;
-            } else if let Err(mut found) = validate_path_of::<M>(path) {
-                unknown += 1;
-                if unknown <= SHOWN_PATHS {
-                    found.segment = shown(&found.segment);
-                    violations.add(Reason::UnknownField, FIELD, found.to_string());
-                }
-            } else {
-                insert(&mut tree, path);
+/// Returns the fields that a mask selects of a message of type `M`. Without paths, or with `*`, these are all fields. A path that names
+/// no field is a violation that lists those that exist.
+pub(crate) fn selection<M: Name>(mask: Option<&FieldMask>, violations: &mut Violations) -> FieldSelection {
+    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    let mut selection = FieldSelection::NONE;
+    let mut all = false;
+    let mut unknown = 0;
+    for path in paths.iter().map(|path| spelled(path)).filter(|path| !path.is_empty()) {
+        let path = path.as_str();
+        if path == "*" {
+            all = true;
+        } else if let Err(mut found) = validate_path_of::<M>(path) {
+            unknown += 1;
+            if unknown <= SHOWN_PATHS {
+                found.segment = shown(&found.segment);
+                violations.add(Reason::UnknownField, FIELD, found.to_string());
             }
-        }
-        if all || tree.is_empty() { Self::All } else { Self::Only(tree) }
-    }
-
-    /// Returns whether the field is wanted, whole or in part.
-    pub(crate) fn wants(&self, field: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(fields) => fields.contains_key(field),
+        } else {
+            selection.insert(path);
         }
     }
-
-    /// Returns a scalar field, computed only if it is wanted.
-    pub(crate) fn value<T: Default>(&self, field: &str, make: impl FnOnce() -> T) -> T {
-        if self.wants(field) { make() } else { T::default() }
-    }
-
-    /// Returns a message, computed only if it is wanted, and only with its wanted fields.
-    pub(crate) fn nested<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
-        match self {
-            Self::All => make(self),
-            Self::Only(fields) => fields.get(field).and_then(make),
-        }
-    }
-
-    /// Returns a message like `nested`, in a box, for fields that the generated code boxes.
-    pub(crate) fn boxed<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<Box<T>> {
-        self.nested(field, |fields| make(fields).map(Box::new))
-    }
-
-    /// Returns the parts of an access token that must be loaded for these fields.
-    pub(crate) fn want(&self) -> Want {
-        let owners = Load {
-            accounts_receivable: self.wants("accounts_receivable"),
-            rewards_participant: self.wants("rewards_participant"),
-        };
-        Want { owners, verification_code: self.wants("verification_code") }
-    }
+    if all || selection == FieldSelection::NONE { FieldSelection::All } else { selection }
 }
 
 /// Returns as much of an unknown name as an error repeats.
@@ -99,21 +53,6 @@ pub(super) fn spelled(path: &str) -> String {
         spelled.push(c);
     }
     spelled
-}
-
-/// Adds a path. A field that is wanted whole stays so.
-fn insert(tree: &mut BTreeMap<String, FieldTree>, path: &str) {
-    match path.split_once('.') {
-        None => {
-            tree.insert(path.to_owned(), FieldTree::All);
-        }
-        Some((field, rest)) => {
-            let below = tree.entry(field.to_owned()).or_insert_with(|| FieldTree::Only(BTreeMap::new()));
-            if let FieldTree::Only(below) = below {
-                insert(below, rest);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

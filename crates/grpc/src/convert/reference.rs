@@ -98,7 +98,10 @@ pub(super) fn classification_of(id: &str, reference: &Reference, fields: &FieldS
 }
 
 /// Returns a classification without its policy, which responses do not show.
-pub(crate) fn classification(classification: &directory::Classification, fields: &FieldTree) -> v1::Classification {
+pub(crate) fn classification(
+    classification: &directory::Classification,
+    fields: &FieldSelection,
+) -> v1::Classification {
     v1::Classification {
         id: fields.value("id", || classification.id.clone()),
         name: fields.value("name", || classification.name.clone()),

@@ -16,7 +16,7 @@ use super::fields::selection;
 use super::identifier;
 
 /// A converted request with the wanted fields of its response.
-pub(crate) type Parsed<T> = Result<(T, FieldTree)>;
+pub(crate) type Parsed<T> = Result<(T, FieldSelection)>;
 
 pub(crate) fn show(request: v1::ShowAccessTokenRequest) -> Parsed<AccessTokenIdentifier> {
     one::<v1::AccessToken>(request.access_token_identifier, request.fields_set)
@@ -129,7 +129,7 @@ pub(crate) fn list_guess_budgets(request: v1::ListGuessBudgetsRequest) -> Result
 }
 
 /// Converts a request for all objects of type `M`.
-fn all<M: Name>(mask: Option<FieldMask>) -> Result<FieldTree> {
+fn all<M: Name>(mask: Option<FieldMask>) -> Result<FieldSelection> {
     let mut violations = Violations::default();
     let fields = selection::<M>(mask.as_ref(), &mut violations);
     violations.into_result()?;

@@ -14,7 +14,7 @@ use super::reference::{classification_of, log_information, user};
 use super::time;
 
 /// Returns a token with all objects that it refers to.
-pub(crate) fn access_token(answer: Answer, fields: &FieldTree) -> v1::AccessToken {
+pub(crate) fn access_token(answer: Answer, fields: &FieldSelection) -> v1::AccessToken {
     let Answer { token, owners, reference, verification_code } = answer;
     let [string_1, string_2, string_3, string_4, string_5, string_6, string_7, string_8] = token.udf.strings;
     let [float_1, float_2, float_3, float_4] = token.udf.floats;
@@ -67,7 +67,7 @@ pub(crate) fn access_token(answer: Answer, fields: &FieldTree) -> v1::AccessToke
 }
 
 /// Returns a new pass code, which is shown only once.
-pub(crate) fn issued_pass_code(issued: IssuedPassCode, fields: &FieldTree) -> v1::ResetPassCodeResponse {
+pub(crate) fn issued_pass_code(issued: IssuedPassCode, fields: &FieldSelection) -> v1::ResetPassCodeResponse {
     let IssuedPassCode { token, reference, random_pass_code } = issued;
     let AccessToken { id, number, life_cycle_state, authentication_code, identifier, created, updated, .. } = token;
     v1::ResetPassCodeResponse {
@@ -102,7 +102,10 @@ pub(crate) fn issued_verification_code(
 }
 
 /// Returns a new one-time password.
-pub(crate) fn issued_one_time_password(issued: IssuedOneTimePassword, fields: &FieldTree) -> v1::GenerateOtpResponse {
+pub(crate) fn issued_one_time_password(
+    issued: IssuedOneTimePassword,
+    fields: &FieldSelection,
+) -> v1::GenerateOtpResponse {
     let IssuedOneTimePassword { token, one_time_password, expiration_date } = issued;
     v1::GenerateOtpResponse {
         id: fields.value("id", || token.id),

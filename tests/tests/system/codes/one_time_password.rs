@@ -150,7 +150,7 @@ const fn refused(method: &'static str, request: fn(&Names) -> Value, reason: &'s
     Case { method, state: ON, request, refused: reason, then: Then::Stays }
 }
 
-/// A record that changes a token, by name, and what becomes of the one-time password.
+/// A record that changes a token, with its name and its effect on the one-time password.
 type RecordCase = (&'static str, fn(&Names) -> Value, Then);
 
 /// The effects of records. Their date is later than that of the stored token.

@@ -3,14 +3,14 @@
 use access_tokens_domain::time;
 use access_tokens_proto::descriptor_pool;
 use access_tokens_proto::options::{MethodInfo, methods};
-use access_tokens_testkit::random::SeededRandom;
+use access_tokens_testkit::random::Rng;
 use serde_json::{Map, Value, json};
 
 /// One request.
 pub(super) struct Asked {
     /// Method of the service.
     pub(super) method: &'static str,
-    /// Its path over HTTP, below `/v1/`.
+    /// Path over HTTP, below `/v1/`.
     pub(super) path: &'static str,
     /// Query, if the method is called by GET.
     pub(super) query: Option<String>,
@@ -18,7 +18,7 @@ pub(super) struct Asked {
     pub(super) body: Value,
     /// Message for the service.
     pub(super) message: Value,
-    /// The field of the answer that is a list.
+    /// Field of the answer that is a list.
     pub(super) list: Option<String>,
 }
 
@@ -46,7 +46,7 @@ const EXPLAINED: [&str; 4] = [
     "obstacles.kind,access_token",
 ];
 
-/// The methods of `AccessTokenService`, as the contract has them. Those that create and update stand twice.
+/// Returns the methods of `AccessTokenService`, as the contract has them. Those that create and update are listed twice.
 fn choices() -> Vec<(&'static str, &'static MethodInfo)> {
     let named = methods().iter().filter_map(|method| {
         let name = method.grpc_path.strip_prefix("/accesstoken.v1.AccessTokenService/")?;
@@ -56,7 +56,7 @@ fn choices() -> Vec<(&'static str, &'static MethodInfo)> {
     named.flatten().collect()
 }
 
-/// The field of an answer that is a list, if the answer is one: its only field besides the token of the next page.
+/// Returns the field of an answer that is a list, if the answer is one: its only field besides the token of the next page.
 fn list_of(method: &MethodInfo) -> Option<String> {
     let answer = descriptor_pool().get_message_by_name(&method.output).expect("a message of the contract");
     let mut fields = answer.fields().filter(|field| field.name() != "next_page_token");
@@ -64,8 +64,8 @@ fn list_of(method: &MethodInfo) -> Option<String> {
     Some(list.name().to_owned())
 }
 
-/// Makes requests; the same seed makes the same ones.
-pub(super) struct Generator(SeededRandom);
+/// Generates requests; equal seeds give equal requests.
+pub(super) struct Generator(Rng);
 
 impl Generator {
     pub(super) fn new(seed: u64) -> Self {
