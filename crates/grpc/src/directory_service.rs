@@ -23,13 +23,10 @@ use super::import_budget::{Held, ImportBudget};
 use super::layer::method::MAX_RECORD_BYTES;
 use super::rpcs::{Rpc, read};
 use super::status;
-use crate::duplicates::{DuplicateChecker, Scope};
+use crate::import_session::{ImportSession, ItemResult, Scope};
 
 /// Maximum number of records of one call.
 const MAX_RECORDS: usize = 10_000;
-/// Number of records, and size in bytes, at which a batch is written.
-const BATCH_RECORDS: usize = 500;
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Time without a message from the client after which an incomplete batch is written, so that a client that sends nothing keeps no
 /// records in memory.
@@ -97,28 +94,15 @@ struct ImportCall<'a, S: Store> {
     count: usize,
     /// Memory of the records that wait for their batch.
     held: Held<'a>,
-    /// The bytes of the records that wait for the end of the import.
+    /// Memory of the records that wait for the end of the import.
     waiting: Held<'a>,
-    /// The codes and identifiers so far, with the positions of their records.
-    duplicates: DuplicateChecker,
     results: Vec<v1::RecordResult>,
 }
 
 impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
     fn new(service: &'a DirectoryGrpc<S>, caller: Caller) -> Self {
         let [held, waiting] = [&service.batches, &service.waiting].map(|budget| budget.account(caller.organisation));
-        Self {
-            app: &service.app,
-            caller,
-            import: None,
-            positions: Vec::new(),
-            count: 0,
-            batch: Vec::new(),
-            held,
-            waiting,
-            duplicates: DuplicateChecker::new(Scope::Unnumbered),
-            results: Vec::new(),
-        }
+        Self { app: &service.app, caller, session: None, count: 0, held, waiting, results: Vec::new() }
     }
 
     async fn take(&mut self, request: &v1::ImportDirectoryRequest) -> Result<()> {
@@ -147,13 +131,6 @@ impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
         Ok(())
     }
 
-    /// Refuses a record that has the code or the identifier of an earlier one of the call, unless it has an id or a number.
-    fn not_repeated(&mut self, index: usize, record: Record) -> Result<Record> {
-        let in_words = |first| format!("the record at position {first}");
-        let checked = self.duplicates.check(&record, index as u64, in_words).map_err(Error::internal)?;
-        checked.map(|()| record)
-    }
-
     async fn flush(&mut self) -> Result<()> {
         let Some(session) = self.session.as_mut().filter(|session| session.batch_start().is_some()) else {
             self.held.release();
@@ -175,8 +152,8 @@ impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
         }
     }
 
-    /// Adds the result of a record, and counts it in the metrics unless the import only checks.
-    fn tell(&mut self, result: v1::RecordResult) {
+    /// Adds the result of a record to the response, and counts it unless it is only checked.
+    fn push(&mut self, result: v1::RecordResult) {
         let outcome = match result.outcome() {
             Outcome::Created => "created",
             Outcome::Updated => "updated",
@@ -190,7 +167,7 @@ impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
         self.results.push(result);
     }
 
-    /// Imports the records of the last batch, and the records that wait for others.
+    /// Imports the last batch, and the records that wait for others.
     async fn finish_import(&mut self) -> Result<()> {
         self.flush().await?;
         if let Some(session) = &mut self.session {

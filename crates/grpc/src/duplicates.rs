@@ -38,7 +38,7 @@ pub enum Scope {
 type Fingerprint = (u64, u64);
 
 /// The values of one file or of one call, with the places of their first records.
-pub struct DuplicateChecker {
+pub(crate) struct DuplicateChecker {
     scope: Scope,
     keys: [RandomState; 2],
     max_in_memory: usize,
@@ -57,7 +57,7 @@ struct Part {
 
 impl DuplicateChecker {
     /// Returns a checker that knows no values.
-    pub fn new(scope: Scope) -> Self {
+    pub(crate) fn new(scope: Scope) -> Self {
         Self::with_max_in_memory(scope, MAX_IN_MEMORY)
     }
 
@@ -68,7 +68,7 @@ impl DuplicateChecker {
 
     /// Stores the values of a record, and refuses the record if one of them occurred before. `in_words` names the place of the first
     /// record. The outer error is one of the temporary file.
-    pub fn check(
+    pub(crate) fn check(
         &mut self,
         record: &Record,
         place: u64,

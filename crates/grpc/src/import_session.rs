@@ -10,8 +10,8 @@ use access_tokens_domain::session::Caller;
 use access_tokens_domain::store::{AccountStore, Store};
 use access_tokens_domain::{Error, Result};
 
-use crate::first_places::FirstPlaces;
-pub use crate::first_places::Scope;
+use crate::duplicates::DuplicateChecker;
+pub use crate::duplicates::Scope;
 
 /// Maximum number of records of a batch, which is written in one transaction.
 pub const BATCH_RECORDS: usize = 500;
@@ -21,7 +21,7 @@ pub const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// One import. `P` says where a record is, such as a line of a file or a position in a stream.
 pub struct ImportSession<P> {
     run: Run,
-    first_places: FirstPlaces,
+    duplicates: DuplicateChecker,
     /// Records that wait for their batch, and refusals among them, in their order.
     batch: Vec<(P, Result<Record>)>,
     /// Number of records that were given to the use case.
@@ -43,13 +43,13 @@ pub struct ItemResult<P> {
 impl<P> ImportSession<P> {
     /// Begins an import. `scope` says which of its records may not repeat a code.
     pub fn new(run: Run, scope: Scope) -> Self {
-        let first_places = FirstPlaces::new(scope);
-        Self { run, first_places, batch: Vec::new(), submitted: 0, waiting: HashMap::new() }
+        let duplicates = DuplicateChecker::new(scope);
+        Self { run, duplicates, batch: Vec::new(), submitted: 0, waiting: HashMap::new() }
     }
 
     /// Begins the next file: codes of earlier files may come again.
     pub fn begin_file(&mut self, scope: Scope) {
-        self.first_places = FirstPlaces::new(scope);
+        self.duplicates = DuplicateChecker::new(scope);
     }
 
     /// Refuses a record that has the code or the identifier of an earlier one, and notes both otherwise. `describe` names the place of
@@ -60,7 +60,7 @@ impl<P> ImportSession<P> {
         place: u64,
         describe: impl Fn(u64) -> String,
     ) -> io::Result<Result<()>> {
-        self.first_places.check(record, place, describe)
+        self.duplicates.check(record, place, describe)
     }
 
     /// Adds a record to the batch, or the reason why it was refused.

@@ -12,7 +12,7 @@ mod caller;
 mod convert;
 mod credentials;
 mod directory_service;
-pub mod duplicates;
+mod duplicates;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;

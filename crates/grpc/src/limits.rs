@@ -7,11 +7,11 @@ use std::time::Duration;
 pub struct Limits {
     /// Maximum number of authenticated calls at a time, of all connections together. Further calls wait for a second at most and are then
     /// refused with OVERLOADED.
-    pub calls_at_once: usize,
+    pub max_concurrent_requests: usize,
     /// Maximum number of calls without a checked credential at a time. They have permits of their own.
-    pub anonymous_calls_at_once: usize,
+    pub max_anonymous_requests: usize,
     /// Maximum number of those calls from one client address.
-    pub anonymous_calls_per_address: usize,
+    pub max_anonymous_requests_per_address: usize,
     /// Age at which a connection is closed gracefully, so that clients spread over new replicas.
     pub connection_age: Duration,
 }

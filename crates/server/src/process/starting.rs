@@ -25,7 +25,7 @@ const HEALTH_PREFIX: &str = "/grpc.health.v1.Health/";
 pub(super) async fn serve(port: Port, limits: Http2Limits, stop: impl Future<Output = ()>) {
     let server = Server::builder()
         .layer(InFlightLayer)
-        .layer(layer_fn(|inner| OnlyHealth { inner }))
+        .layer(layer_fn(|inner| HealthOnly { inner }))
         .add_service(Health::new().service())
         .serve_with_incoming_shutdown(connections(port, limits), stop);
     if let Err(error) = server.await {

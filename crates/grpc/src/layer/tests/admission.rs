@@ -61,8 +61,12 @@ async fn the_message_of_a_method_without_a_session_arrives_in_five_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn strangers_take_nothing_from_authenticated_calls() {
-    let limits =
-        Limits { calls_at_once: 2, anonymous_calls_at_once: 4, anonymous_calls_per_address: 2, ..Limits::default() };
+    let limits = Limits {
+        max_concurrent_requests: 2,
+        max_anonymous_requests: 4,
+        max_anonymous_requests_per_address: 2,
+        ..Limits::default()
+    };
     let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &limits, database_up());
     let slow = calls_in(layers.clone(), |_| std::future::pending());
     let service = calls_in(layers, ok);
@@ -80,7 +84,7 @@ async fn strangers_take_nothing_from_authenticated_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn one_address_has_its_share_of_the_logins_only() {
-    let limits = Limits { anonymous_calls_at_once: 4, anonymous_calls_per_address: 2, ..Limits::default() };
+    let limits = Limits { max_anonymous_requests: 4, max_anonymous_requests_per_address: 2, ..Limits::default() };
     let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &limits, database_up());
     let slow = calls_in(layers.clone(), |_| std::future::pending());
     let service = calls_in(layers, ok);

@@ -167,9 +167,9 @@ fn too_large() -> Error {
     Error::new(Reason::RequestTooLarge, limit)
 }
 
-/// Returns the size of a record of a larger text, in bytes.
+/// Returns the size of a record as JSON, in bytes.
 fn size(record: &Record) -> usize {
-    // A record that cannot be written counts as too large.
+    // A record that cannot be serialised counts as too large.
     serde_json::to_string(&record.object).map_or(usize::MAX, |text| text.len())
 }
 

@@ -7,7 +7,7 @@ use access_tokens_domain::import::{Kind, Outcome, Record, Tally};
 use access_tokens_domain::service::import::Run;
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
-use access_tokens_grpc::duplicates::{DuplicateChecker, Scope};
+use access_tokens_grpc::import_session::{ImportSession, ItemResult, Scope};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 
@@ -45,8 +45,6 @@ pub(super) struct FileImport<'a> {
     /// Size of the records that wait for their batch, in bytes.
     batch_bytes: usize,
     notes: Notes,
-    /// Codes and identifiers of the file at hand, with the places of their records.
-    duplicates: DuplicateChecker,
     assumed_states: u64,
     card_numbers: u64,
     report: Report,
@@ -65,7 +63,6 @@ impl<'a> FileImport<'a> {
             rejects: None,
             batch_bytes: 0,
             notes: Notes::new(),
-            duplicates: DuplicateChecker::new(Scope::Unnumbered),
             assumed_states: 0,
             card_numbers: 0,
             report: Report::default(),
@@ -94,7 +91,7 @@ impl<'a> FileImport<'a> {
         if let Some(rejects) = &mut self.rejects {
             rejects.accept(items.head())?;
         }
-        self.duplicates = DuplicateChecker::new(if items.head().is_some() { Scope::All } else { Scope::Unnumbered });
+        self.session.begin_file(if items.head().is_some() { Scope::All } else { Scope::Unnumbered });
         let warnings = self.notes.begin(file);
         self.warn(warnings);
         if !items.unmapped().is_empty() {
@@ -140,7 +137,7 @@ impl<'a> FileImport<'a> {
             (line, 0) => format!("line {line}"),
             (line, number) => format!("line {line}, record {number}"),
         };
-        let checked = self.duplicates.check(record, joined(line, number.unwrap_or(0)), in_words);
+        let checked = self.session.check_repetition(record, joined(line, number.unwrap_or(0)), in_words);
         Ok(checked.context("a temporary file for the codes of the import")?.err())
     }
 
