@@ -44,7 +44,7 @@ pub(super) struct FileImport<'a> {
     rejects: Option<Rejects>,
     /// Size of the records that wait for their batch, in bytes.
     batch_bytes: usize,
-    notes: Notes,
+    observations: Observations,
     assumed_states: u64,
     card_numbers: u64,
     report: Report,
@@ -62,7 +62,7 @@ impl<'a> FileImport<'a> {
             refuses_card_numbers: false,
             rejects: None,
             batch_bytes: 0,
-            notes: Notes::new(),
+            observations: Observations::new(),
             assumed_states: 0,
             card_numbers: 0,
             report: Report::default(),
@@ -92,7 +92,7 @@ impl<'a> FileImport<'a> {
             rejects.accept(items.head())?;
         }
         self.session.begin_file(if items.head().is_some() { Scope::All } else { Scope::Unnumbered });
-        let warnings = self.notes.begin(file);
+        let warnings = self.observations.begin(file);
         self.warn(warnings);
         if !items.unmapped().is_empty() {
             let text = format!("{file}: columns that are not imported: {}", listed(items.unmapped()));
@@ -137,7 +137,7 @@ impl<'a> FileImport<'a> {
             (line, 0) => format!("line {line}"),
             (line, number) => format!("line {line}, record {number}"),
         };
-        let checked = self.session.check_repetition(record, joined(line, number.unwrap_or(0)), in_words);
+        let checked = self.session.check_repetition(record, pack_place(line, number.unwrap_or(0)), describe);
         Ok(checked.context("a temporary file for the codes of the import")?.err())
     }
 
