@@ -9,10 +9,11 @@ const explanations = api.components.schemas.ErrorReason["x-enum-descriptions"];
 const reasons = api.components.schemas.ErrorReason.enum.map((name) => [name, explanations[name]]);
 reasons.forEach(([name]) => explained.add(name));
 
-/** The methods in the order of the contract, with their paths below /v1/ or those of the original API. */
+/** The methods in the order of the contract, with their paths below /v1/ or those of the original API, which does not have all of them. */
 function methodsOf(original) {
   const all = Object.entries(api.paths).flatMap(([path, verbs]) =>
-    Object.entries(verbs).map(([verb, operation]) => ({ path: original ? operation["x-original-path"] : path, verb, operation })));
+    Object.entries(verbs).map(([verb, operation]) => ({ path: original ? operation["x-original-path"] : path, verb, operation })))
+    .filter(({ path }) => path !== undefined);
   const groups = api.tags.map(({ name }) => name);
   const position = ({ operation }) => groups.indexOf(operation.tags[0]) * 1000 + api["x-order"].indexOf(operation.operationId);
   return all.sort((one, other) => position(one) - position(other));
