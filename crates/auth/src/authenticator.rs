@@ -105,8 +105,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
 
     /// Sets the observer that counts log-ins.
     #[must_use]
-    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.logins.observed_by(observer);
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.logins.set_observer(observer);
         self
     }
 

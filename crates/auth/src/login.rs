@@ -117,7 +117,7 @@ impl<S: LoginStore> Logins<S> {
     }
 
     /// Sets the observer that counts attempts.
-    pub(super) fn observed_by(&mut self, observer: Arc<dyn Observer>) {
+    pub(super) fn set_observer(&mut self, observer: Arc<dyn Observer>) {
         self.observer = observer;
     }
 

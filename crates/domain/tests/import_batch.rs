@@ -79,9 +79,9 @@ impl World {
     fn import_as(&mut self, existing: Existing, text: &str) -> (Results, ImportChanges) {
         let now = time::parse("2026-01-02T03:04:05").expect("a date");
         let mut batch = Batch::new(&self.reference, &self.stored, &self.random, &PlainSecrets, now);
-        batch.limit_to(Permissions::all());
-        batch.options(existing);
-        batch.dates_in(self.time_zone);
+        batch.set_permissions(Permissions::all());
+        batch.set_options(existing);
+        batch.set_time_zone(self.time_zone);
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let records = lines.flat_map(|line| import::parse(line).expect("a record"));
         let prepared: Vec<_> = records.map(|record| Prepared::new(record, None)).collect();

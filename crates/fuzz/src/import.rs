@@ -56,8 +56,8 @@ fn work_through(records: &[Record], size: usize, secret: &str) -> ImportChanges 
     let (stored, random) = (Stored::default(), Counting::default());
     let now = time::parse("2026-01-02T03:04:05").expect("a date");
     let mut batch = Batch::new(&reference, &stored, &random, &PlainSecrets, now);
-    batch.limit_to(Permissions::all());
-    batch.options(Existing::Overwrite);
+    batch.set_permissions(Permissions::all());
+    batch.set_options(Existing::Overwrite);
     for record in records {
         let prepared = Prepared::new(record.clone(), None);
         match batch.add(prepared.clone()) {

@@ -252,7 +252,7 @@ impl TestApp {
         let fresh = Organisation::new(format!("ID OF {organisation}"), organisation);
         let organisation = self.database.ensure_organisation(&fresh).await.expect("an organisation");
         let caller = Caller { organisation: organisation.key, user: None, unit: None, permissions };
-        let importer = self.importer().with_dates_in(time_zone);
+        let importer = self.importer().with_time_zone(time_zone);
         let lines = lines.lines().filter(|line| !line.trim().is_empty());
         let records: Vec<_> = lines.flat_map(|line| import::parse(line).expect("a record")).collect();
         let mut results = Vec::new();

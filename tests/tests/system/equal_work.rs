@@ -71,7 +71,7 @@ impl Measured {
         let secrets = Arc::new(CountingSecrets::new(app.secrets()));
         let tokens = AccessTokens::new(store.clone(), app.clock.clone(), Arc::new(SystemRandom), secrets.clone());
         let caller = app.direct_caller(permissions).await;
-        Self { store, secrets, tokens: tokens.notifying(Arc::new(Receiver)), caller }
+        Self { store, secrets, tokens: tokens.with_notifier(Arc::new(Receiver)), caller }
     }
 
     /// Makes one call and measures it.

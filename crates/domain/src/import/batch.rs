@@ -33,7 +33,7 @@ pub struct Batch<'a> {
     pub(super) now: Timestamp,
     pub(super) by_user: Option<String>,
     pub(super) by_unit: Option<String>,
-    pub(super) guess_limit: f64,
+    pub(super) max_guess_chance: f64,
     pub(super) rights: Permissions,
     pub(super) time_zone: TimeZone,
     pub(super) organisation: Organisation,
@@ -79,7 +79,7 @@ impl<'a> Batch<'a> {
             now,
             by_user: None,
             by_unit: None,
-            guess_limit: guess_budget::DEFAULT_LIMIT,
+            max_guess_chance: guess_budget::DEFAULT_LIMIT,
             rights: Permissions::default(),
             time_zone: TimeZone::UTC,
             organisation: reference.organisation.clone(),
@@ -110,13 +110,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Sets the author of the import, for the log information of tokens that have none.
-    pub fn by(&mut self, user: Option<String>, unit: Option<String>) {
+    pub fn set_author(&mut self, user: Option<String>, unit: Option<String>) {
         self.by_user = user;
         self.by_unit = unit;
     }
 
     /// Sets the options of the import. The default is [`Options::default`].
-    pub fn options(&mut self, options: impl Into<Options>) {
+    pub fn set_options(&mut self, options: impl Into<Options>) {
         self.options = options.into();
         self.tokens.lookup_keys.by_derived_id = self.options.existing != Existing::UpdateOnly;
     }
@@ -127,12 +127,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Sets the maximum chance of an attacker that a policy may allow.
-    pub fn refuse_policies_above(&mut self, guess_limit: f64) {
-        self.guess_limit = guess_limit;
+    pub fn set_max_guess_chance(&mut self, max_guess_chance: f64) {
+        self.max_guess_chance = max_guess_chance;
     }
 
     /// Sets the time zone of dates without an offset. The default is UTC.
-    pub fn dates_in(&mut self, time_zone: TimeZone) {
+    pub fn set_time_zone(&mut self, time_zone: TimeZone) {
         self.time_zone = time_zone;
     }
 
@@ -220,7 +220,7 @@ impl<'a> Batch<'a> {
 
 impl Batch<'_> {
     /// Sets the administrators. Without this call the last administrator is not protected.
-    pub fn administrators(&mut self, administrators: Administrators) {
+    pub fn set_administrators(&mut self, administrators: Administrators) {
         self.administrators = Some(administrators);
     }
 }

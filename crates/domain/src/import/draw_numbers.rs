@@ -7,7 +7,7 @@ use super::prepared::Prepared;
 impl Batch<'_> {
     /// Sets the drawn numbers for new access tokens. If there are not enough of them, [`Self::missing_numbers`] is
     /// above zero, and the changes of the batch must not be written.
-    pub fn number_from(&mut self, drawn: Vec<i64>) {
+    pub fn set_drawn_numbers(&mut self, drawn: Vec<i64>) {
         self.numbers.drawn = drawn;
     }
 

@@ -29,9 +29,9 @@ pub(super) trait Entity: Serialize + DeserializeOwned + Clone + PartialEq {
     /// Returns the value of the natural key.
     fn natural_key(&self) -> Option<&str>;
 
-    /// Checks rules beyond types and lengths. `guess_limit` is the maximum chance of an attacker that a policy may
+    /// Checks rules beyond types and lengths. `max_guess_chance` is the maximum chance of an attacker that a policy may
     /// allow.
-    fn check(&self, _guess_limit: f64, _path: &str, _violations: &mut Violations) {}
+    fn check(&self, _max_guess_chance: f64, _path: &str, _violations: &mut Violations) {}
 
     /// Returns the member that differs from `before` and that only an administrator may change.
     fn guarded_change(&self, _before: &Self) -> Option<&'static str> {
@@ -58,8 +58,8 @@ macro_rules! entity {
                 self.$key.as_deref()
             }
 
-            $(fn check(&self, guess_limit: f64, path: &str, violations: &mut Violations) {
-                $check(self, guess_limit, path, violations);
+            $(fn check(&self, max_guess_chance: f64, path: &str, violations: &mut Violations) {
+                $check(self, max_guess_chance, path, violations);
             }
 
             fn guarded_change(&self, before: &Self) -> Option<&'static str> {
@@ -116,8 +116,8 @@ impl Entity for ContactInformation {
     }
 }
 
-fn check_policy(classification: &Classification, guess_limit: f64, path: &str, violations: &mut Violations) {
+fn check_policy(classification: &Classification, max_guess_chance: f64, path: &str, violations: &mut Violations) {
     if let Some(policy) = &classification.policy {
-        policy.check(guess_limit, &format!("{path}.policy"), violations);
+        policy.check(max_guess_chance, &format!("{path}.policy"), violations);
     }
 }

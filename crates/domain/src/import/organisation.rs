@@ -31,7 +31,7 @@ impl Batch<'_> {
             Ok(organisation) => {
                 self.guard_settings(&organisation, path, violations);
                 if organisation.definition != self.organisation.definition {
-                    let limit = self.guess_limit;
+                    let limit = self.max_guess_chance;
                     organisation.definition.check(limit, &format!("{path}.definition"), violations);
                 }
                 let prefix = &organisation.number_prefix;

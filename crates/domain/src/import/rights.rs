@@ -50,7 +50,7 @@ fn needs_admin() -> String {
 
 impl Batch<'_> {
     /// Sets the permissions of the caller. Without this call the caller has none.
-    pub fn limit_to(&mut self, rights: Permissions) {
+    pub fn set_permissions(&mut self, rights: Permissions) {
         self.rights = rights;
         self.tokens.lookup_keys.by_identifier = rights.contains(Permission::AccessTokensLookup);
     }

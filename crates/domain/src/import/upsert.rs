@@ -120,7 +120,7 @@ impl<'a> Batch<'a> {
             merge::drop_nulls(&mut object);
         }
         object.insert("id".to_owned(), Value::String(id.clone()));
-        let (guess_limit, time_zone) = (self.guess_limit, self.time_zone);
+        let (max_guess_chance, time_zone) = (self.max_guess_chance, self.time_zone);
         let admin = self.rights.contains(Permission::Admin);
         let existing = overlay(self).get(&id).cloned();
         if existing.is_none() && !self.may_create(T::KIND, path) {
@@ -141,7 +141,7 @@ impl<'a> Batch<'a> {
             if let Some(field) = entity.guarded_change(&before).filter(|_| !admin) {
                 violations.add(Reason::PermissionDenied, format!("{path}.{field}"), "needs the permission admin");
             }
-            entity.check(guess_limit, path, violations);
+            entity.check(max_guess_chance, path, violations);
         }
         let natural_key = entity.natural_key().filter(|_| T::UNIQUE);
         if let Some(other) = natural_key.and_then(|key| overlay.find(key)).filter(|other| *other != id) {

@@ -151,10 +151,10 @@ fn pass_codes(policy: &Policy) -> f64 {
 
 impl Policy {
     /// Checks the ranges, and that the chance of an attacker to guess a secret stays within the limit.
-    pub fn check(&self, guess_limit: f64, path: &str, violations: &mut Violations) {
+    pub fn check(&self, max_guess_chance: f64, path: &str, violations: &mut Violations) {
         let found = self.validate(path);
         if found.is_empty() {
-            GuessBudget::of(self).check(guess_limit, path, violations);
+            GuessBudget::of(self).check(max_guess_chance, path, violations);
         }
         violations.extend(found);
     }

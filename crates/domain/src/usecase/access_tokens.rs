@@ -25,7 +25,7 @@ pub struct AccessTokens<S> {
     pub(super) notifier: Arc<dyn Notifier>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) numbers: Numbers,
-    pub(super) guess_limit: f64,
+    pub(super) max_guess_chance: f64,
     pub(super) secret_locks: KeyedMutex,
 }
 
@@ -52,29 +52,29 @@ impl<S: Store> AccessTokens<S> {
             notifier: Arc::new(NoNotifier),
             observer: Arc::new(NoObserver),
             numbers: Numbers::default(),
-            guess_limit: guess_budget::DEFAULT_LIMIT,
+            max_guess_chance: guess_budget::DEFAULT_LIMIT,
             secret_locks: KeyedMutex::default(),
         }
     }
 
     /// Sets the port that delivers notifications to owners. The default delivers none.
     #[must_use]
-    pub fn notifying(mut self, notifier: Arc<dyn Notifier>) -> Self {
+    pub fn with_notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
         self.notifier = notifier;
         self
     }
 
     /// Sets the port that counts events. The default counts nothing.
     #[must_use]
-    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
     /// Sets the maximum chance of an attacker, per token and day, that a policy may allow.
     #[must_use]
-    pub fn refusing_policies_above(mut self, guess_limit: f64) -> Self {
-        self.guess_limit = guess_limit;
+    pub fn with_max_guess_chance(mut self, max_guess_chance: f64) -> Self {
+        self.max_guess_chance = max_guess_chance;
         self
     }
 

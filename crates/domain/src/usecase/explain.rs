@@ -146,7 +146,7 @@ impl<S: Store> AccessTokens<S> {
         obstacles.extend(secrets.iter().filter_map(|secret| obstacle_of_lock(token, secret)));
         let locked = secrets.iter().any(|secret| secret.lock.is_some());
         let actions = actions(caller, token, locked, self.notifier.delivers(), now);
-        let mut budget = PolicyBudget::of(&answer.reference, classification, self.guess_limit);
+        let mut budget = PolicyBudget::of(&answer.reference, classification, self.max_guess_chance);
         if disclosed {
             let weak_secrets = budget.weak_secrets.insert(BTreeMap::new());
             for (kind, strength) in strengths(token) {

@@ -78,9 +78,9 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensRead)?;
         let reference = self.store.reference(caller.organisation).await?;
         if !caller.permissions.contains(Permission::AccessTokensSecrets) {
-            return Ok(PolicyBudget::all(&reference, self.guess_limit));
+            return Ok(PolicyBudget::all(&reference, self.max_guess_chance));
         }
         let stored = self.store.stored_strengths(caller.organisation).await?;
-        Ok(PolicyBudget::all_with(&reference, self.guess_limit, &stored))
+        Ok(PolicyBudget::all_with(&reference, self.max_guess_chance, &stored))
     }
 }

@@ -45,7 +45,7 @@ pub struct Importer<S> {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     secrets: Arc<dyn Secrets>,
-    guess_limit: f64,
+    max_guess_chance: f64,
     time_zone: TimeZone,
 }
 
@@ -68,19 +68,19 @@ struct BatchInput<'a> {
 impl<S: Store + AccountStore> Importer<S> {
     /// Connects the import to its ports.
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
-        Self { store, clock, random, secrets, guess_limit: guess_budget::DEFAULT_LIMIT, time_zone: TimeZone::UTC }
+        Self { store, clock, random, secrets, max_guess_chance: guess_budget::DEFAULT_LIMIT, time_zone: TimeZone::UTC }
     }
 
     /// Sets the maximum chance of an attacker, per token and day, that a policy may allow.
     #[must_use]
-    pub fn refusing_policies_above(mut self, guess_limit: f64) -> Self {
-        self.guess_limit = guess_limit;
+    pub fn with_max_guess_chance(mut self, max_guess_chance: f64) -> Self {
+        self.max_guess_chance = max_guess_chance;
         self
     }
 
     /// Sets the time zone of dates without an offset. The default is UTC.
     #[must_use]
-    pub fn with_dates_in(mut self, time_zone: TimeZone) -> Self {
+    pub fn with_time_zone(mut self, time_zone: TimeZone) -> Self {
         self.time_zone = time_zone;
         self
     }
@@ -354,14 +354,14 @@ impl<S: Store + AccountStore> Importer<S> {
         let BatchInput { reference, stored, administrators } = input;
         let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
         if let Some(administrators) = administrators {
-            batch.administrators(administrators);
+            batch.set_administrators(administrators);
         }
-        batch.options(state.options);
-        batch.number_from(state.numbers.clone());
-        batch.refuse_policies_above(self.guess_limit);
-        batch.dates_in(self.time_zone);
-        batch.by(caller.user.clone(), caller.unit.clone());
-        batch.limit_to(caller.permissions);
+        batch.set_options(state.options);
+        batch.set_drawn_numbers(state.numbers.clone());
+        batch.set_max_guess_chance(self.max_guess_chance);
+        batch.set_time_zone(self.time_zone);
+        batch.set_author(caller.user.clone(), caller.unit.clone());
+        batch.set_permissions(caller.permissions);
         let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
         let mut decisions = batch.add_all(prepared).into_iter();
         let decisions = candidates.iter().map(|(_, candidate)| match &candidate.prepared {

@@ -225,7 +225,7 @@ async fn a_one_time_password_is_right_once() {
 #[tokio::test]
 async fn a_forgotten_pass_code_is_replaced_with_what_the_owner_gets() {
     let outbox = Arc::new(Outbox::default());
-    let world = World::notifying(outbox.clone()).await;
+    let world = World::with_notifier(outbox.clone()).await;
     let (anna, will) = (Client::of(&world, "anna").await, Client::of(&world, "will").await);
     let created = anna.create("CARD-1", "shemar").await;
     for identifier in ["shemar", "nobody"] {

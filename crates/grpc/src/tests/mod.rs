@@ -64,11 +64,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
-        Self::notifying(Arc::new(NoNotifier)).await
+        Self::with_notifier(Arc::new(NoNotifier)).await
     }
 
     /// Returns a service with a notifier.
-    async fn notifying(notifier: Arc<dyn Notifier>) -> Self {
+    async fn with_notifier(notifier: Arc<dyn Notifier>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
         let database = access_tokens_storage::connect(&DatabaseOptions::new(url)).await.expect("a database");
@@ -80,7 +80,7 @@ impl World {
         let secrets: Arc<dyn Secrets> = Arc::new(KeyedSecrets::new(&keys, random.clone()));
         let access_tokens = AccessTokens::new(store.clone(), clock.clone(), random.clone(), secrets.clone());
         let app = Arc::new(App {
-            access_tokens: access_tokens.notifying(notifier),
+            access_tokens: access_tokens.with_notifier(notifier),
             importer: Importer::new(store.clone(), clock.clone(), random.clone(), secrets.clone()),
             sessions: Arc::new(Authenticator::new(
                 store.clone(),

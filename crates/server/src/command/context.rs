@@ -249,10 +249,8 @@ impl Context {
         refuse_foreign_keys(settings, &database, &ring).await?;
         mark_keys_used(settings);
         let context = Self::with_limit(database, &ring, Some(settings.hashing.max_foreign_memory));
-        let importer = context
-            .importer
-            .refusing_policies_above(settings.policy.max_guess_chance)
-            .with_dates_in(settings.time_zone);
+        let importer =
+            context.importer.with_max_guess_chance(settings.policy.max_guess_chance).with_time_zone(settings.time_zone);
         Ok(Self { importer, ..context })
     }
 

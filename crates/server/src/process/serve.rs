@@ -293,14 +293,14 @@ fn assemble(
     let ports = || (Arc::clone(database), Arc::clone(&clock), Arc::clone(&random), Arc::clone(&secrets));
     let (store, time, chance, keyed) = ports();
     let access_tokens = AccessTokens::new(store, time, chance, keyed)
-        .notifying(notifier)
-        .refusing_policies_above(max_guess_chance)
-        .observed_by(metrics.clone());
+        .with_notifier(notifier)
+        .with_max_guess_chance(max_guess_chance)
+        .with_observer(metrics.clone());
     let (store, time, chance, keyed) = ports();
-    let importer = Importer::new(store, time, chance, keyed).refusing_policies_above(max_guess_chance);
+    let importer = Importer::new(store, time, chance, keyed).with_max_guess_chance(max_guess_chance);
     let (store, time, chance, keyed) = ports();
     let sessions = Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys)));
-    let sessions = sessions.observed_by(metrics.clone()).limiting_logins(settings.sessions.limits());
+    let sessions = sessions.with_observer(metrics.clone()).limiting_logins(settings.sessions.limits());
     let sessions = Arc::new(sessions);
     let (database_up, replicas) = (database.watch_health(), database.replicas());
     let watched = Arc::downgrade(&sessions);

@@ -270,7 +270,7 @@ on_both_databases! {
         app.import("DEMO", &json!({"access_token": names.record(ON)}).to_string()).await;
         let outbox = Arc::new(Outbox::default());
         let tokens = AccessTokens::new(app.database.clone(), app.clock.clone(), Arc::new(SystemRandom), app.secrets());
-        let tokens = tokens.notifying(outbox.clone());
+        let tokens = tokens.with_notifier(outbox.clone());
         let caller = app.direct_caller("access_tokens.write").await;
         let verify = async || {
             let sent = outbox.0.lock().expect("not poisoned").pop().expect("one was sent");

@@ -258,7 +258,7 @@ async fn notifications_are_given_up_after_the_time_limit() {
     deliveries.drain(Duration::from_millis(300)).await;
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(2), "{took:?}");
-    // The task has ended, and notifying still returns.
+    // The task has ended, and with_notifier still returns.
     notifier.notify(notification("1"));
 }
 
