@@ -90,7 +90,7 @@ impl ApiError {
             Code::PermissionDenied => (ErrorReason::PermissionDenied, "the caller may not do this"),
             Code::InvalidArgument | Code::OutOfRange => (ErrorReason::InvalidFieldValue, "the request is not valid"),
             Code::ResourceExhausted => (ErrorReason::Overloaded, "the service is overloaded; try again"),
-            Code::Aborted => (ErrorReason::Conflict, "somebody else changed the same thing; try again"),
+            Code::Aborted => (ErrorReason::Conflict, "another caller changed the same record; try again"),
             Code::Unavailable => (ErrorReason::DatabaseUnavailable, "the service does not answer; try again"),
             Code::DeadlineExceeded | Code::Cancelled => {
                 (ErrorReason::DeadlineExceeded, "the time for the call is over; it may or may not have taken effect")

@@ -88,9 +88,9 @@ const METHODS: &[(&str, &str, &str, bool, &str)] = &[
     ("DirectoryService", "ImportDirectory", "directory.write", WRITES, ""),
 ];
 
-/// What the paths of the original API begin with.
+/// Prefix of the paths of the original API.
 const ORIGINAL: &str = "/crmapi/rest/v2/";
-/// What the paths of this service begin with.
+/// Prefix of the paths of this service.
 const OWN: &str = "/v1/";
 
 #[test]
