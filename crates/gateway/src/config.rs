@@ -44,34 +44,28 @@ pub struct Network {
 impl Network {
     /// Returns the network of an address: its first `prefix` bits, at most as many as it has.
     pub(crate) fn of(address: IpAddr, prefix: u8) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => {
-                let prefix = prefix.min(32);
-                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-                Self { address: Ipv4Addr::from(u32::from(address) & mask).into(), prefix }
-            }
-            IpAddr::V6(address) => {
-                let prefix = prefix.min(128);
-                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-                Self { address: Ipv6Addr::from(u128::from(address) & mask).into(), prefix }
-            }
-        }
+        let address = address.to_canonical();
+        Self { address: masked(address, prefix), prefix: prefix.min(width(address)) }
     }
 
     /// Returns whether the address is in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let shared = |network: u128, address: u128, width: u32| {
-            let ignored = width - u32::from(self.prefix);
-            // A shift by the full width would overflow. In this case no bit is compared.
-            ignored == width || network >> ignored == address >> ignored
-        };
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                shared(u32::from(network).into(), u32::from(address).into(), u32::BITS)
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => shared(network.into(), address.into(), u128::BITS),
-            _ => false,
-        }
+        masked(self.address, self.prefix) == masked(address.to_canonical(), self.prefix)
+    }
+}
+
+/// Returns the number of bits of an address.
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// Returns the first `prefix` bits of an address; the others are 0.
+fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    // A shift by the full width would overflow. In this case no bit is kept.
+    let dropped = u32::from(width(address).saturating_sub(prefix));
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from(u32::from(address) & u32::MAX.checked_shl(dropped).unwrap_or(0)).into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & u128::MAX.checked_shl(dropped).unwrap_or(0)).into(),
     }
 }
 
@@ -90,7 +84,7 @@ impl FromStr for Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| InvalidNetwork)?;
-        let width = if address.is_ipv4() { 32 } else { 128 };
+        let width = width(address);
         let prefix = prefix.map_or(Ok(width), |prefix| prefix.parse().map_err(|_| InvalidNetwork))?;
         match address.to_canonical() {
             _ if prefix > width => Err(InvalidNetwork),
@@ -102,16 +96,9 @@ impl FromStr for Network {
 }
 
 /// A text that names no range of addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a range of addresses is written as 10.0.0.0/8")]
 pub struct InvalidNetwork;
-
-impl fmt::Display for InvalidNetwork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a range of addresses is written as 10.0.0.0/8")
-    }
-}
-
-impl std::error::Error for InvalidNetwork {}
 
 #[cfg(test)]
 mod tests {

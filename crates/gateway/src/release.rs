@@ -61,16 +61,9 @@ impl FromStr for Release {
 }
 
 /// A text that names no release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a release is written as R18.0.0")]
 pub struct InvalidRelease;
-
-impl fmt::Display for InvalidRelease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a release is written as R18.0.0")
-    }
-}
-
-impl std::error::Error for InvalidRelease {}
 
 #[cfg(test)]
 mod tests {
