@@ -36,7 +36,7 @@ pub struct ItemResult<P> {
     pub place: P,
     /// The kind of the record. None where it was refused before the use case.
     pub kind: Option<Kind>,
-    /// What became of the record, with the id of its object.
+    /// The outcome of the record, with the id of its object.
     pub result: Result<(Outcome, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! What a test logs, and a process of its own for a test that reads it.
+//! A log in memory, and a process of its own for a test that reads its log.
 
 use std::io::Write;
 use std::process::Command;

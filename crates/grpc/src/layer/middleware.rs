@@ -2,7 +2,7 @@
 //!
 //! The module exists beside `tower` because of the cost of a call (ADR 22). The future of a `tower::Service` is `'static`, so a layer
 //! clones all layers inside of it and boxes its future, for each call. Here a layer borrows the rest: the 11 layers of a call are one
-//! future, which is allocated once by [`InFlight`](super::InFlight), and no layer is cloned. That matters where a whole read takes 55 µs.
+//! future, which is allocated once by `InFlight`, and no layer is cloned. That matters where a whole read takes 55 µs.
 //! Towards tonic and the listeners the stack is a `tower::Service` again.
 
 use std::convert::Infallible;
