@@ -5,13 +5,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use access_tokens_testkit::postgres::{Cluster, ROLE};
+use access_tokens_testkit::random::Rng;
 use anyhow::{Context, Result, ensure};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::cpu::CpuOwner;
 use crate::seed::{self, Sql};
-use access_tokens_testkit::random::Rng;
 
 /// The result of a run of pgbench.
 pub(crate) struct Pgbench {

@@ -52,7 +52,7 @@ pub(crate) enum Loop {
 pub(crate) type Subject = (Scenario, Loop, Contestant);
 
 /// The measurements of a run. CPU times are in microseconds per call.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sample {
     pub(crate) rate: f64,
     pub(crate) server: f64,
@@ -89,15 +89,8 @@ impl Contestants {
         }
         if let Some(cluster) = environment.cluster() {
             let database = environment.url()?.1;
-            block_in_place(|| {
-                bare_sql::write_scripts(
-                    &environment.sql,
-                    cluster,
-                    &database,
-                    environment.tokens,
-                    environment.directory(),
-                )
-            })?;
+            let Environment { sql, tokens, .. } = &environment;
+            block_in_place(|| bare_sql::write_scripts(sql, cluster, &database, *tokens, environment.directory()))?;
         }
         Ok(Self { environment, empty, peers, runs: 0 })
     }
@@ -118,13 +111,8 @@ impl Contestants {
             Contestant::Sql => return block_in_place(|| self.sql(scenario, mode, time)),
         };
         let sample = if scenario == Scenario::GatewayShow {
-            self.measured(
-                &http1::HttpClient::new(self.environment.installation().http_address()),
-                subject,
-                server,
-                time,
-            )
-            .await
+            let client = http1::HttpClient::new(self.environment.installation().http_address());
+            self.measured(&client, subject, server, time).await
         } else {
             let connections = match mode {
                 Loop::Closed(calls) => (calls / 2).clamp(1, 8),
@@ -190,35 +178,25 @@ impl Contestants {
     }
 
     fn sql(&self, scenario: Scenario, mode: Loop, time: Duration) -> Result<Sample> {
-        let mut sample = Sample {
-            rate: 0.0,
-            server: 0.0,
-            database: 0.0,
-            generator: 0.0,
-            size: 0.0,
-            bad: BTreeMap::new(),
-            latency: None,
-        };
         if scenario == Scenario::PassCode {
-            sample.server = bare_sql::argon2id(time)?.as_secs_f64() * 1e6;
-            sample.rate = 1e6 / sample.server;
-            return Ok(sample);
+            let server = bare_sql::argon2id(time)?.as_secs_f64() * 1e6;
+            return Ok(Sample { rate: 1e6 / server, server, ..Sample::default() });
         }
+        let Environment { sql, tokens, .. } = &self.environment;
         let Some(database) = self.environment.database()? else {
-            let (sql, file) = (&self.environment.sql, self.environment.file());
+            let file = self.environment.file();
             let (cpu, rate) = match scenario {
-                Scenario::Create => bare_sql::sqlite_inserts(sql, file, self.environment.tokens, time)?,
-                _ => bare_sql::sqlite_join(sql, file, self.environment.tokens, time)?,
+                Scenario::Create => bare_sql::sqlite_inserts(sql, file, *tokens, time)?,
+                _ => bare_sql::sqlite_join(sql, file, *tokens, time)?,
             };
-            return Ok(Sample { rate, database: cpu.as_secs_f64() * 1e6, ..sample });
+            return Ok(Sample { rate, database: cpu.as_secs_f64() * 1e6, ..Sample::default() });
         };
         let Loop::Closed(connections) = mode else { anyhow::bail!("pgbench runs in a closed loop here") };
         let script = self.environment.directory().join(format!("{}.sql", scenario.name()));
         let before = database.cpu()?;
         let run = bare_sql::pgbench(&self.environment.url()?.0, &script, connections, time)?;
-        sample.rate = run.rate;
-        sample.database = database.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / run.calls.max(1) as f64;
-        Ok(sample)
+        let cpu = database.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / run.calls.max(1) as f64;
+        Ok(Sample { rate: run.rate, database: cpu, ..Sample::default() })
     }
 }
 

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use access_tokens_testkit::random::Rng;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-
-use access_tokens_testkit::random::Rng;
 
 /// Longest latency that is recorded, in nanoseconds.
 const LONGEST_LATENCY: u64 = 60_000_000_000;

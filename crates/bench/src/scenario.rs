@@ -12,13 +12,13 @@ use access_tokens_proto::v1::{
     CreateAccessTokenRequest, GenerateOtpRequest, ListAccessTokensRequest, LoginRequest, RewardsParticipantIdentifier,
     SetAsEffectiveRequest, SetAsNotEffectiveRequest, ShowAccessTokenRequest, UpdateAccessTokenRequest,
 };
+use access_tokens_testkit::random::Rng;
 use prost::Message;
 use prost_types::FieldMask;
 use serde_json::json;
 
 use crate::load::Call;
 use crate::seed;
-use access_tokens_testkit::random::Rng;
 
 /// A scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]

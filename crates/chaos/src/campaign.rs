@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
+use access_tokens_testkit::random::Rng;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tokio::sync::watch;
@@ -18,7 +19,6 @@ use crate::ledger::{CallSource, Findings, Ledger};
 use crate::outcome::{Outcome, call};
 use crate::report::Report;
 use crate::writer::{Behaviour, Task, Writer};
-use access_tokens_testkit::random::Rng;
 
 /// Number of checks of one owner before a new owner begins. Each check reads the list of the owner; the end of a run reads all
 /// lists.

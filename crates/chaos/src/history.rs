@@ -254,10 +254,10 @@ fn done(op: Op, answer: &Value) -> Ret {
 mod tests {
     use std::collections::HashMap;
 
+    use access_tokens_testkit::random::Rng;
     use stateright::semantics::{ConsistencyTester, LinearizabilityTester};
 
     use super::*;
-    use access_tokens_testkit::random::Rng;
 
     /// Calls in their order. The calls of one row are concurrent; `None` stays without a result.
     fn explained(state: State, rows: &[&[(u64, Op, Option<Ret>)]]) -> bool {

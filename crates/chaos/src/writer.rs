@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_testapp::Client;
+use access_tokens_testkit::random::Rng;
 use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -11,7 +12,6 @@ use tokio::sync::watch;
 use crate::facts::{Change, Code, Facts, Password};
 use crate::ledger::{CallSource, Ledger};
 use crate::outcome::{Outcome, call};
-use access_tokens_testkit::random::Rng;
 
 /// Time after a call without an outcome, for the service to recover.
 const RETRY_DELAY: Duration = Duration::from_millis(20);

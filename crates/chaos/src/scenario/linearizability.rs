@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
+use access_tokens_testkit::random::Rng;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tokio::sync::watch;
@@ -14,7 +15,6 @@ use crate::history::{History, Op, State};
 use crate::inspection;
 use crate::report::Report;
 use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
-use access_tokens_testkit::random::Rng;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "linearizability",

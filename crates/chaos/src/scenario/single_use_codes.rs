@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
+use access_tokens_testkit::random::Rng;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -14,7 +15,6 @@ use crate::inspection;
 use crate::outcome::{Outcome, call};
 use crate::report::Report;
 use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
-use access_tokens_testkit::random::Rng;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "single_use_codes",
