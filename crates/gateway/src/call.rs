@@ -63,18 +63,18 @@ impl Gateway {
                 let message = "the request did not arrive in time";
                 ApiError::new(ErrorReason::InvalidFieldValue, StatusCode::REQUEST_TIMEOUT, message)
             })??;
-        let asked = reading::read(route, &self.plans, &self.config, head.uri.query(), &body)?;
+        let parsed = reading::read(route, &self.plans, &self.config, head.uri.query(), &body)?;
 
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let trusted = &self.config.trusted_proxies;
         let client = peer.map(|peer| ClientAddress::resolve(peer.ip(), &head.headers, trusted));
-        let metadata = request_headers::service_metadata(&head.headers, asked.token.as_deref(), client)?;
+        let metadata = request_headers::service_metadata(&head.headers, parsed.token.as_deref(), client)?;
         let path = route.grpc_path.clone();
-        let called = self.upstream.call(path, asked.message, metadata, client, self.config.timeout).await;
+        let called = self.upstream.call(path, parsed.message, metadata, client, self.config.timeout).await;
         let answered = called.map_err(|status| ApiError::from_status(&status))?;
 
         let wire = answered.get_ref();
-        let envelope = route.answer.envelope(&self.plans, self.config.time_zone, wire, &asked.selection);
+        let envelope = route.answer.envelope(&self.plans, self.config.time_zone, wire, &parsed.selection);
         let envelope = envelope.map_err(|_| {
             let message = "the service answered something else than the contract says";
             ApiError::new(ErrorReason::Internal, StatusCode::BAD_GATEWAY, message)

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::app::App;
 use super::caller::caller;
 use super::convert::record;
-use super::import_budget::{Held, ImportBudget};
+use super::import_budget::{ImportBudget, Reservation};
 use super::layer::method::MAX_RECORD_BYTES;
 use super::rpcs::{Rpc, read};
 use super::status;
@@ -93,15 +93,15 @@ struct ImportCall<'a, S: Store> {
     /// Number of received records.
     count: usize,
     /// Memory of the records that wait for their batch.
-    held: Held<'a>,
+    held: Reservation<'a>,
     /// Memory of the records that wait for the end of the import.
-    waiting: Held<'a>,
+    waiting: Reservation<'a>,
     results: Vec<v1::RecordResult>,
 }
 
 impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
     fn new(service: &'a DirectoryGrpc<S>, caller: Caller) -> Self {
-        let [held, waiting] = [&service.batches, &service.waiting].map(|budget| budget.account(caller.organisation));
+        let [held, waiting] = [&service.batches, &service.waiting].map(|budget| budget.reserve(caller.organisation));
         Self { app: &service.app, caller, session: None, count: 0, held, waiting, results: Vec::new() }
     }
 

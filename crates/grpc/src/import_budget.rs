@@ -19,7 +19,7 @@ pub(super) struct ImportBudget {
 
 /// The bytes that one import holds.
 #[derive(Debug)]
-pub(super) struct Held<'a> {
+pub(super) struct Reservation<'a> {
     budget: &'a ImportBudget,
     organisation: OrganisationKey,
     bytes: usize,
@@ -37,9 +37,9 @@ impl ImportBudget {
         Self { limit: WAITING_BYTES, held: Mutex::default() }
     }
 
-    /// Returns an account for an import that holds nothing yet.
-    pub(super) fn account(&self, organisation: OrganisationKey) -> Held<'_> {
-        Held { budget: self, organisation, bytes: 0 }
+    /// Returns an empty reservation for an import.
+    pub(super) fn reserve(&self, organisation: OrganisationKey) -> Reservation<'_> {
+        Reservation { budget: self, organisation, bytes: 0 }
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<OrganisationKey, usize>> {
@@ -47,7 +47,7 @@ impl ImportBudget {
     }
 }
 
-impl Held<'_> {
+impl Reservation<'_> {
     /// Counts a record. Returns false if there is no more room, so that the batch must be written now.
     pub(super) fn add(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
@@ -86,7 +86,7 @@ impl Held<'_> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.release();
     }
@@ -101,11 +101,11 @@ mod tests {
     #[test]
     fn one_organisation_has_half_and_all_have_the_whole() {
         let budget = ImportBudget::of_batches();
-        let mut imports: Vec<_> = (0..8).map(|n| budget.account(OrganisationKey(n % 3))).collect();
+        let mut imports: Vec<_> = (0..8).map(|n| budget.reserve(OrganisationKey(n % 3))).collect();
         for import in &mut imports[..4] {
             assert!(import.add(4 * MIB));
         }
-        let mut greedy = budget.account(OrganisationKey(0));
+        let mut greedy = budget.reserve(OrganisationKey(0));
         assert!(greedy.add(8 * MIB), "exactly half");
         assert!(!greedy.add(1), "more than half");
         greedy.release();

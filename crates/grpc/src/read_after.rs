@@ -36,45 +36,45 @@ pub(super) fn consistency(replicas: Option<&Replicas>, metadata: &MetadataMap, c
 
 /// Adds the position after each call that may write to its response, if the database has replicas.
 #[derive(Debug, Clone)]
-pub(super) struct ReadAfter(Option<Arc<Replicas>>);
+pub(super) struct ReadAfterLayer(Option<Arc<Replicas>>);
 
-impl ReadAfter {
+impl ReadAfterLayer {
     pub(super) fn new(replicas: Option<Arc<Replicas>>) -> Self {
         Self(replicas)
     }
 }
 
-impl<S> Layer<S> for ReadAfter {
-    type Service = Routed<S>;
+impl<S> Layer<S> for ReadAfterLayer {
+    type Service = ReadAfterService<S>;
 
-    fn layer(&self, inner: S) -> Routed<S> {
-        Routed { replicas: self.0.clone(), inner }
+    fn layer(&self, inner: S) -> ReadAfterService<S> {
+        ReadAfterService { replicas: self.0.clone(), inner }
     }
 }
 
 /// A service whose responses carry the positions of writes.
 #[derive(Debug, Clone)]
-pub(super) struct Routed<S> {
+pub(super) struct ReadAfterService<S> {
     replicas: Option<Arc<Replicas>>,
     inner: S,
 }
 
-type Answer = Result<Response<Body>, Infallible>;
-type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type ResponseResult = Result<Response<Body>, Infallible>;
+type ResponseFuture = Pin<Box<dyn Future<Output = ResponseResult> + Send>>;
 
-impl<S> Service<Request<Body>> for Routed<S>
+impl<S> Service<Request<Body>> for ReadAfterService<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answering>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = ResponseFuture>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Answering {
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         let Some(replicas) = &self.replicas else { return self.inner.call(request) };
         // The service refuses a call without a caller.
         let Some(caller) = request.extensions().get::<Caller>() else { return self.inner.call(request) };

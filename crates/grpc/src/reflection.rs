@@ -37,9 +37,9 @@ fn index() -> &'static Index {
 
 /// The error of a request without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Unanswerable(Code, &'static str);
+struct ReflectionError(Code, &'static str);
 
-impl Unanswerable {
+impl ReflectionError {
     const FILE: Self = Self(Code::NotFound, "there is no file of this name");
     const SYMBOL: Self = Self(Code::NotFound, "there is no symbol of this name");
     const EXTENSION: Self = Self(Code::NotFound, "there is no extension of this message with this number");
@@ -69,7 +69,7 @@ macro_rules! version {
 
             fn response(request: ServerReflectionRequest) -> ServerReflectionResponse {
                 let found =
-                    find(index(), request.message_request.as_ref()).unwrap_or_else(|Unanswerable(code, text)| {
+                    find(index(), request.message_request.as_ref()).unwrap_or_else(|ReflectionError(code, text)| {
                         MessageResponse::ErrorResponse(ErrorResponse {
                             error_code: code as i32,
                             error_message: text.to_owned(),
@@ -82,21 +82,21 @@ macro_rules! version {
                 }
             }
 
-            fn find(index: &Index, request: Option<&MessageRequest>) -> Result<MessageResponse, Unanswerable> {
+            fn find(index: &Index, request: Option<&MessageRequest>) -> Result<MessageResponse, ReflectionError> {
                 let file = |found: Option<&'static [u8]>, unknown| {
                     let file = found.ok_or(unknown)?.to_vec();
                     let files = FileDescriptorResponse { file_descriptor_proto: vec![file] };
                     Ok(MessageResponse::FileDescriptorResponse(files))
                 };
-                match request.ok_or(Unanswerable::NOTHING)? {
-                    MessageRequest::FileByFilename(name) => file(index.file(name), Unanswerable::FILE),
-                    MessageRequest::FileContainingSymbol(name) => file(index.symbol(name), Unanswerable::SYMBOL),
+                match request.ok_or(ReflectionError::NOTHING)? {
+                    MessageRequest::FileByFilename(name) => file(index.file(name), ReflectionError::FILE),
+                    MessageRequest::FileContainingSymbol(name) => file(index.symbol(name), ReflectionError::SYMBOL),
                     MessageRequest::FileContainingExtension(extension) => {
                         let found = index.extension(&extension.containing_type, extension.extension_number);
-                        file(found, Unanswerable::EXTENSION)
+                        file(found, ReflectionError::EXTENSION)
                     }
                     MessageRequest::AllExtensionNumbersOfType(name) => {
-                        let numbers = index.extension_numbers(name).ok_or(Unanswerable::MESSAGE)?;
+                        let numbers = index.extension_numbers(name).ok_or(ReflectionError::MESSAGE)?;
                         Ok(MessageResponse::AllExtensionNumbersResponse(ExtensionNumberResponse {
                             base_type_name: name.clone(),
                             extension_number: numbers,

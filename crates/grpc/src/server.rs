@@ -22,7 +22,7 @@ use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use super::layer::protocol::MAX_METADATA_BYTES;
 use super::layer::{CallLayers, Calls};
 use super::limits::Limits;
-use super::read_after::ReadAfter;
+use super::read_after::ReadAfterLayer;
 use super::reflection;
 
 /// Maximum size of a response in bytes. A thousand tokens with everything around them stay far below.
@@ -110,7 +110,7 @@ fn layers<S: Store + AccountStore>(app: &App<S>, limits: Limits) -> CallLayers {
 }
 
 fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes {
-    let replicas = ReadAfter::new(app.replicas.clone());
+    let replicas = ReadAfterLayer::new(app.replicas.clone());
     let access_tokens = AccessTokenServiceServer::new(AccessTokenGrpc(app.clone()))
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);

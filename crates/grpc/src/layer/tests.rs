@@ -39,14 +39,14 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// Knows the session token `reader` (may read), `nobody` (may nothing), the API key `key` (may read) and
 /// the certificate of `reader` (may read).
-struct Gate;
+struct TestAuthenticator;
 
 fn caller(permissions: &[Permission]) -> Caller {
     let permissions = permissions.iter().copied().collect::<Permissions>();
     Caller { organisation: OrganisationKey(1), user: Some("U1".to_owned()), unit: None, permissions }
 }
 
-impl Authenticate for Gate {
+impl Authenticate for TestAuthenticator {
     fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Arc<Session>>)>> {
         let reader = || caller(&[Permission::AccessTokensRead]);
         let session = Arc::new(Session {
@@ -75,12 +75,12 @@ impl Authenticate for Gate {
 }
 
 /// Permits for this number of calls.
-fn at_once(calls: usize) -> Limits {
+fn limits_of(calls: usize) -> Limits {
     Limits { max_concurrent_requests: calls, max_anonymous_requests: calls, ..Limits::default() }
 }
 
 fn layers() -> CallLayers {
-    CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(8), database_up())
+    CallLayers::new(Arc::new(TestAuthenticator), Arc::default(), &limits_of(8), database_up())
 }
 
 /// A database that is always up.
@@ -195,14 +195,15 @@ async fn without_a_session_nothing_is_reached() {
 #[tokio::test]
 async fn every_call_is_counted_by_a_method_of_ours() {
     let metrics = Arc::new(Metrics::new());
-    let service = calls_in(CallLayers::new(Arc::new(Gate), metrics.clone(), &at_once(8), database_up()), ok);
+    let service =
+        calls_in(CallLayers::new(Arc::new(TestAuthenticator), metrics.clone(), &limits_of(8), database_up()), ok);
     call(service.clone(), show()).await;
     call(service.clone(), request(SHOW, &[])).await;
     call(service.clone(), request(HEALTH, &[])).await;
     for path in ["/somebody@example.com", "/accesstoken.v1.AccessTokenService/Nonsense"] {
         call(service.clone(), request(path, &[])).await;
     }
-    let layers = CallLayers::new(Arc::new(Gate), metrics.clone(), &at_once(8), database_up());
+    let layers = CallLayers::new(Arc::new(TestAuthenticator), metrics.clone(), &limits_of(8), database_up());
     let mut gone = Box::pin(call(calls_in(layers, |_| std::future::pending()), show()));
     assert!(futures::poll!(&mut gone).is_pending());
     drop(gone);
@@ -390,7 +391,7 @@ async fn a_caller_that_stops_sending_does_not_keep_the_task() {
 #[tokio::test]
 async fn a_place_is_taken_until_the_work_is_done() {
     let (slow, has_ended) = Slow::new();
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(1), database_up());
+    let layers = CallLayers::new(Arc::new(TestAuthenticator), Arc::default(), &limits_of(1), database_up());
     let busy = slow.within(layers.clone());
     let service = calls_in(layers, ok);
     let mut waiting = Box::pin(busy.oneshot(show()));
@@ -412,7 +413,7 @@ async fn a_place_is_taken_until_the_work_is_done() {
 async fn without_a_database_whoever_waits_and_whoever_comes_is_told_at_once_and_the_work_is_cut() {
     let (slow, _) = Slow::new();
     let database = watch::Sender::new(true);
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(1), database.subscribe());
+    let layers = CallLayers::new(Arc::new(TestAuthenticator), Arc::default(), &limits_of(1), database.subscribe());
     let mut waiting = Box::pin(call(slow.within(layers.clone()), show()));
     assert!(futures::poll!(&mut waiting).is_pending());
     database.send_replace(false);

@@ -24,7 +24,7 @@ async fn an_unfinished_message_of_any_method_takes_no_permit() {
     let methods = options::methods().iter().map(|method| method.grpc_path.as_str());
     let probes = [HEALTH, "/grpc.health.v1.Health/Watch"];
     for path in methods.chain(probes) {
-        let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(1), database_up());
+        let layers = CallLayers::new(Arc::new(TestAuthenticator), Arc::default(), &limits_of(1), database_up());
         let service = calls_in(layers, ok);
         for credential in [None, Some("Bearer wrong"), Some("Bearer reader"), Some("Bearer importer")] {
             for begins in [&b""[..], b"\0\0\0\0\x20half of it"] {
@@ -67,7 +67,7 @@ async fn strangers_take_nothing_from_authenticated_calls() {
         max_anonymous_requests_per_address: 2,
         ..Limits::default()
     };
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &limits, database_up());
+    let layers = CallLayers::new(Arc::new(TestAuthenticator), Arc::default(), &limits, database_up());
     let slow = calls_in(layers.clone(), |_| std::future::pending());
     let service = calls_in(layers, ok);
     // The maximum number of logins, from two addresses.
@@ -85,7 +85,7 @@ async fn strangers_take_nothing_from_authenticated_calls() {
 #[tokio::test(start_paused = true)]
 async fn one_address_has_its_share_of_the_logins_only() {
     let limits = Limits { max_anonymous_requests: 4, max_anonymous_requests_per_address: 2, ..Limits::default() };
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &limits, database_up());
+    let layers = CallLayers::new(Arc::new(TestAuthenticator), Arc::default(), &limits, database_up());
     let slow = calls_in(layers.clone(), |_| std::future::pending());
     let service = calls_in(layers, ok);
     let flood = (0..100).map(|_| Box::pin(call(slow.clone(), from([192, 0, 2, 1], request(LOGIN, &[])))));
@@ -100,7 +100,7 @@ async fn one_address_has_its_share_of_the_logins_only() {
 
 #[tokio::test(start_paused = true)]
 async fn streams_that_never_end_leave_calls_their_permits() {
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(16), database_up());
+    let layers = CallLayers::new(Arc::new(TestAuthenticator), Arc::default(), &limits_of(16), database_up());
     let slow = calls_in(layers.clone(), |request: Request<Body>| async move {
         let _ = request.into_body().collect().await;
         Response::new(Body::empty())
