@@ -16,6 +16,7 @@ use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect_read_
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
+use super::errors::{store_to_anyhow, to_anyhow};
 use super::organisation_name;
 use crate::config::{Memory, Settings};
 use crate::databases;
@@ -370,41 +371,4 @@ impl Context {
 /// Returns the caller of a command. Access to the keys and the database implies all permissions, so that an operator is not a user.
 pub(super) fn operator(organisation: &OrganisationRef) -> Caller {
     Caller { organisation: organisation.key, user: None, unit: None, permissions: Permissions::all() }
-}
-
-/// Returns an error with all its causes, including the text of the driver. Only operators run commands, so that it may be shown.
-pub(super) fn with_causes(error: &access_tokens_domain::Error) -> String {
-    let mut text = format!("{} {}", error.reason().name(), error.message());
-    if let Some(cause) = error.cause() {
-        text.push_str(&format!(": {cause}"));
-        let mut deeper = cause.source();
-        while let Some(source) = deeper {
-            text.push_str(&format!(": {source}"));
-            deeper = source.source();
-        }
-    }
-    text
-}
-
-/// Returns whether the message of a driver reports a damaged SQLite file.
-pub(super) fn is_damage_message(text: &str) -> bool {
-    ["disk image is malformed", "malformed database schema", "not a database"].iter().any(|sign| text.contains(sign))
-}
-
-/// The cure of a damaged database.
-pub(super) const RESTORE_DATABASE: &str =
-    "stop the service, keep a copy of all files of the database, and `access-tokens restore --replace` the last backup";
-
-/// Converts an error, with its causes, and with the cure of a damaged database.
-pub(super) fn to_anyhow(error: access_tokens_domain::Error) -> anyhow::Error {
-    let text = with_causes(&error);
-    if error.reason() == access_tokens_domain::Reason::Internal && is_damage_message(&text) {
-        anyhow!("{text}; the database is damaged: {RESTORE_DATABASE}")
-    } else {
-        anyhow!("{text}")
-    }
-}
-
-pub(super) fn store_to_anyhow(error: access_tokens_domain::store::StoreError) -> anyhow::Error {
-    to_anyhow(error.into())
 }

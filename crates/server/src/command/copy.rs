@@ -10,7 +10,7 @@ use access_tokens_secrets::KeyRing;
 use access_tokens_storage::{Database, DatabaseOptions, connect_read_only};
 use anyhow::{Context as _, bail, ensure};
 
-use super::context::store_to_anyhow;
+use super::errors::store_to_anyhow;
 use super::output::print;
 use crate::key_fit::KeyRingFit;
 

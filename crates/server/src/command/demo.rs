@@ -11,7 +11,8 @@ use access_tokens_domain::store::{AccountStore, OrganisationRef};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::context::{Context, store_to_anyhow, to_anyhow};
+use super::context::Context;
+use super::errors::{store_to_anyhow, to_anyhow};
 use crate::config::Settings;
 
 /// Records from the documented examples of the API.

@@ -11,6 +11,7 @@ mod convert_hashes;
 mod copy;
 mod demo;
 mod doctor;
+mod errors;
 mod examples;
 mod files;
 mod gateway;

@@ -5,7 +5,8 @@ use access_tokens_domain::text;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use super::context::{Context, store_to_anyhow};
+use super::context::Context;
+use super::errors::store_to_anyhow;
 use super::examples;
 use super::organisation_name::check_name;
 use super::output::print;

@@ -10,7 +10,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::context::{Context, store_to_anyhow};
+use super::context::Context;
+use super::errors::store_to_anyhow;
 use super::permissions::permissions;
 use super::{examples, users};
 use crate::config::Settings;

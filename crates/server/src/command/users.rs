@@ -8,7 +8,8 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::context::{Context, operator, to_anyhow};
+use super::context::{Context, operator};
+use super::errors::to_anyhow;
 use super::output::print;
 
 /// A user by organisation and user name.

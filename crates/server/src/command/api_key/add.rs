@@ -9,7 +9,8 @@ use anyhow::bail;
 use clap::Args;
 
 use super::date::{date, shown};
-use crate::command::context::{Context, operator, to_anyhow};
+use crate::command::context::{Context, operator};
+use crate::command::errors::to_anyhow;
 use crate::command::permissions::permissions;
 
 #[derive(Debug, Args)]

@@ -7,7 +7,8 @@ use access_tokens_domain::time::Timestamp;
 use clap::Args;
 
 use super::date::shown;
-use crate::command::context::{Context, operator, to_anyhow};
+use crate::command::context::{Context, operator};
+use crate::command::errors::to_anyhow;
 use crate::command::output::print;
 
 #[derive(Debug, Args)]

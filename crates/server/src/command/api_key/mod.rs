@@ -9,7 +9,8 @@ use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 
 use self::date::shown;
-use super::context::{Context, operator, to_anyhow};
+use super::context::{Context, operator};
+use super::errors::to_anyhow;
 use super::examples;
 use crate::config::Settings;
 

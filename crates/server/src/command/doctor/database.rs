@@ -4,7 +4,7 @@ use access_tokens_domain::store::StoreError;
 use access_tokens_storage::{Database, Setting, Verdict};
 
 use super::report::Report;
-use crate::command::context::{RESTORE_DATABASE, is_damage_message, with_causes};
+use crate::command::errors::{RESTORE_DATABASE, is_damage_message, with_causes};
 use crate::config::Settings;
 
 const CHECK: &str = "database";

@@ -11,7 +11,8 @@ use access_tokens_grpc::import_session::{ImportSession, ItemResult, Scope};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 
-use super::super::context::{Context, to_anyhow};
+use super::super::context::Context;
+use super::super::errors::to_anyhow;
 use super::csv::listed;
 use super::items::{Item, Items, Original};
 use super::observations::{Observation, Observations};

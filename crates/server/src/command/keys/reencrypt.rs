@@ -6,7 +6,8 @@ use access_tokens_domain::store::{KeyStore, KeyUse};
 use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 
-use super::super::context::{self, Context, store_to_anyhow, to_anyhow};
+use super::super::context::{self, Context};
+use super::super::errors::{store_to_anyhow, to_anyhow};
 use super::super::progress::style;
 use super::source::{key_file, key_ring};
 use super::{ring, usage};

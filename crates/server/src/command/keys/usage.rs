@@ -7,7 +7,7 @@ use access_tokens_domain::store::{KeyStore, KeyUse};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_host::SystemClock;
 
-use super::super::context;
+use super::super::{context, errors};
 use super::sessions::sessions_until;
 use super::source::key_ring;
 use crate::config::Settings;
@@ -58,7 +58,7 @@ async fn read_usage(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
         return Ok(Vec::new());
     }
     let database = context::database(settings).await?;
-    database.key_use(SystemClock.now()).await.map_err(context::store_to_anyhow)
+    database.key_use(SystemClock.now()).await.map_err(errors::store_to_anyhow)
 }
 
 /// Returns one line for each key: the keys of the ring in their order, then those that are used and missing.

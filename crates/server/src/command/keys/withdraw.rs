@@ -11,7 +11,8 @@ use anyhow::bail;
 use chrono::TimeDelta;
 use clap::Args;
 
-use super::super::context::{Context, store_to_anyhow, to_anyhow};
+use super::super::context::Context;
+use super::super::errors::{store_to_anyhow, to_anyhow};
 use super::source::key_ring;
 use super::usage;
 use crate::config::Settings;
