@@ -42,7 +42,7 @@ async fn kinds_and_outcomes_and_nothing_of_a_notification() {
     let text = log.text();
     let ours: Vec<&str> = text.lines().filter(|line| line.contains("access_tokens_server::notification")).collect();
     for expected in [
-        "INFO access_tokens_server::notification::courier: notification delivered kind=\"PASS_CODE_CREATED\"",
+        "INFO access_tokens_server::notification::webhook_client: notification delivered kind=\"PASS_CODE_CREATED\"",
         "outcome=answered with status 503",
         "outcome=refused with status 404",
         "outcome=expired",
