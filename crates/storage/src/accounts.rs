@@ -19,6 +19,8 @@ use crate::database::Database;
 use crate::entities::{api_key, organisation as organisations, user_credential};
 use crate::error::{Failure, store_error};
 use crate::sessions;
+use crate::sql::connection::Connection as _;
+use crate::sql::label::Label;
 use crate::sql::{Sql, cannot_exist, get};
 
 /// Application name of servers of version 0.2.0 and earlier. Later servers append their version.
@@ -48,12 +50,14 @@ impl AccountStore for Database {
             .columns([organisations::Column::Key, organisations::Column::Id, organisations::Column::Name])
             .order_by_asc(organisations::Column::Key)
             .into_tuple::<(i32, String, String)>();
-        let rows = select.all(&self.readers()).await.map_err(store_error)?;
+        let label = Label::select(&["organisation"]);
+        let rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
         Ok(rows.into_iter().map(|(key, id, name)| OrganisationRef { key: OrganisationKey(key), id, name }).collect())
     }
 
     async fn ensure_organisation(&self, organisation: &Organisation) -> StoreResult<OrganisationRef> {
         let mut sql = Sql::new(
+            Label::insert(&["organisation"]),
             "INSERT INTO organisation \
              (id, name, number_prefix, legacy_compatibility, definition, directory_version) VALUES (",
         );
@@ -69,7 +73,10 @@ impl AccountStore for Database {
     }
 
     async fn rename_organisation(&self, organisation: OrganisationKey, name: &str) -> StoreResult<()> {
-        let mut sql = Sql::new("UPDATE organisation SET directory_version = directory_version + 1, name = ");
+        let mut sql = Sql::new(
+            Label::update(&["organisation"]),
+            "UPDATE organisation SET directory_version = directory_version + 1, name = ",
+        );
         sql.bind(name).push(" WHERE key = ").bind(organisation.0);
         self.write(sql).await?;
         Ok(())
@@ -81,6 +88,7 @@ impl AccountStore for Database {
         username: &str,
     ) -> StoreResult<Option<Credential>> {
         let mut sql = Sql::new(
+            Label::select(&["app_user", "user_credential"]),
             "SELECT c.* FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key \
              AND c.user_id = u.id WHERE u.organisation_key = ",
         );
@@ -98,12 +106,16 @@ impl AccountStore for Database {
         let select = user_credential::Entity::find()
             .filter(user_credential::Column::OrganisationKey.eq(organisation.0))
             .filter(user_credential::Column::UserId.eq(user));
-        let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
+        let label = Label::select(&["user_credential"]);
+        let mut rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
         rows.pop().map(convert::credential).transpose()
     }
 
     async fn account(&self, organisation: OrganisationKey, user: &str) -> StoreResult<Option<UserAccount>> {
-        let mut sql = Sql::new("SELECT c.* FROM user_credential c WHERE c.disabled_date IS NULL");
+        let mut sql = Sql::new(
+            Label::select(&["user_credential"]),
+            "SELECT c.* FROM user_credential c WHERE c.disabled_date IS NULL",
+        );
         sql.push(" AND c.organisation_key = ").bind(organisation.0).push(" AND c.user_id = ").bind(user);
         sql.find(&self.readers()).await?.first().map(account).transpose()
     }
@@ -115,6 +127,7 @@ impl AccountStore for Database {
         key: &str,
     ) -> StoreResult<Option<(UserAccount, KeyTerms)>> {
         let mut sql = Sql::new(
+            Label::select(&["user_credential", "api_key"]),
             "SELECT c.*, k.id AS key_id, k.permissions AS key_permissions, k.unit AS key_unit, k.expires_date, \
              k.revoked_date FROM user_credential c JOIN api_key k ON k.organisation_key = c.organisation_key \
              AND k.user_id = c.user_id WHERE c.disabled_date IS NULL AND c.organisation_key = ",
@@ -138,7 +151,8 @@ impl AccountStore for Database {
             return Ok(None);
         }
         let select = api_key::Entity::find().filter(api_key::Column::Id.eq(id));
-        let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
+        let label = Label::select(&["api_key"]);
+        let mut rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
         rows.pop().map(convert::api_key).transpose()
     }
 
@@ -151,7 +165,7 @@ impl AccountStore for Database {
     }
 
     async fn replace_api_key_hash(&self, id: &str, old: &CodeHash, new: &CodeHash) -> StoreResult<bool> {
-        let mut sql = Sql::new("UPDATE api_key SET secret_hash = ");
+        let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET secret_hash = ");
         sql.bind(new.as_stored()).push(" WHERE id = ").bind(id).push(" AND secret_hash = ").bind(old.as_stored());
         sql.push(" AND revoked_date IS NULL RETURNING id");
         Ok(self.write(sql).await?.first().is_some())
@@ -159,7 +173,7 @@ impl AccountStore for Database {
 
     async fn record_key_use(&self, id: &str, used: Timestamp, address: Option<&str>) -> StoreResult<()> {
         let used = micros(used);
-        let mut sql = Sql::new("UPDATE api_key SET last_used_date = ");
+        let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET last_used_date = ");
         sql.bind(used).push(", last_used_address = ").bind(address.map(str::to_owned));
         sql.push(" WHERE id = ").bind(id).push(" AND (last_used_date IS NULL OR last_used_date <= ");
         sql.bind(used - USE_PRECISION).push(")");
@@ -196,7 +210,10 @@ impl AccountStore for Database {
         if self.is_sqlite() {
             return Ok(false);
         }
-        let mut sql = Sql::new("SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity WHERE application_name = ");
+        let mut sql = Sql::new(
+            Label::CATALOG,
+            "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity WHERE application_name = ",
+        );
         sql.bind(FORMER_APPLICATION_NAME).push(" AND datname = current_database()) AS found");
         let rows = sql.find(&self.readers()).await?;
         rows.first().map_or(Ok(false), |row| get(row, "found"))
@@ -217,7 +234,8 @@ impl Database {
             return Ok(None);
         }
         let select = organisations::Entity::find().filter(column.eq(value));
-        let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
+        let label = Label::select(&["organisation"]);
+        let mut rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
         Ok(rows.pop().map(convert::organisation_ref))
     }
 }

@@ -18,6 +18,7 @@ use crate::database::Database;
 use crate::entities::api_key;
 use crate::error::store_error;
 use crate::sessions::{self, SessionOwner};
+use crate::sql::label::Label;
 use crate::sql::{Sql, cannot_exist, get};
 use crate::transaction::Transaction;
 
@@ -36,6 +37,7 @@ impl AdministrationStore for Database {
         limit: u32,
     ) -> StoreResult<Vec<KeyDetails>> {
         let mut sql = Sql::new(
+            Label::select(&["api_key", "app_user", "user_credential"]),
             "SELECT k.*, u.username, c.permissions AS user_permissions, c.disabled_date FROM api_key k \
              LEFT JOIN app_user u ON u.organisation_key = k.organisation_key AND u.id = k.user_id \
              LEFT JOIN user_credential c ON c.organisation_key = k.organisation_key AND c.user_id = k.user_id \
@@ -53,6 +55,7 @@ impl AdministrationStore for Database {
         limit: u32,
     ) -> StoreResult<Vec<UserDetails>> {
         let mut sql = Sql::new(
+            Label::select(&["user_credential", "app_user"]),
             "SELECT c.user_id, u.username, c.permissions, c.default_unit, c.disabled_date, CASE WHEN c.password_hash \
              IS NULL AND c.disabled_password_hash IS NULL THEN 0 ELSE 1 END AS has_password FROM user_credential c \
              LEFT JOIN app_user u ON u.organisation_key = c.organisation_key AND u.id = c.user_id \
@@ -83,7 +86,10 @@ impl AdministrationStore for Database {
         {
             return Ok(Disabled::LastAdmin);
         }
-        let mut sql = Sql::new("UPDATE user_credential SET disabled_date = COALESCE(disabled_date, ");
+        let mut sql = Sql::new(
+            Label::update(&["user_credential"]),
+            "UPDATE user_credential SET disabled_date = COALESCE(disabled_date, ",
+        );
         sql.bind(micros(now)).push("), disabled_password_hash = COALESCE(password_hash, disabled_password_hash)");
         sql.push(", password_hash = NULL, sessions_not_before = ").bind(sessions::not_before(now));
         sql.push(", revision = revision + 1 WHERE organisation_key = ").bind(organisation.0);
@@ -104,6 +110,7 @@ impl AdministrationStore for Database {
             return Ok(Change::Unknown);
         };
         let mut sql = Sql::new(
+            Label::update(&["user_credential"]),
             "UPDATE user_credential SET disabled_date = NULL, \
              password_hash = COALESCE(password_hash, disabled_password_hash), disabled_password_hash = NULL, \
              revision = revision + 1 WHERE disabled_date IS NOT NULL AND organisation_key = ",
@@ -127,7 +134,8 @@ impl AdministrationStore for Database {
         let mut transaction = self.begin().await?;
         transaction.lock_accounts(organisation).await?;
         let Some(key) = key(&mut transaction, organisation, id).await? else { return Ok(Change::Unknown) };
-        let mut sql = Sql::new("UPDATE api_key SET revoked_date = COALESCE(revoked_date, ");
+        let mut sql =
+            Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET revoked_date = COALESCE(revoked_date, ");
         sql.bind(micros(now)).push("), secret_hash = ").bind(no_key.as_stored());
         sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id);
         transaction.all(sql).await?;
@@ -153,14 +161,14 @@ impl AdministrationStore for Database {
         if !key.terms.are_valid(now) {
             return Ok(Rotated::Ended);
         }
-        let mut sql = Sql::new("SELECT rotated_to FROM api_key WHERE id = ");
+        let mut sql = Sql::new(Label::select(&["api_key"]), "SELECT rotated_to FROM api_key WHERE id = ");
         sql.bind(old);
         if let Some(next) = transaction.all(sql).await?.first().map(|row| get(row, "rotated_to")).transpose()?.flatten()
         {
             return Ok(Rotated::Replaced(next));
         }
         let ends = key.terms.expires.map_or(ends, |expires| expires.min(ends));
-        let mut sql = Sql::new("UPDATE api_key SET rotated_to = ");
+        let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET rotated_to = ");
         sql.bind(new.0).push(", expires_date = ").bind(micros(ends)).push(" WHERE id = ").bind(old);
         transaction.all(sql).await?;
         let new = ApiKey { id: new.0.to_owned(), hash: new.1.clone(), ..key };
@@ -181,7 +189,7 @@ impl Database {
     ) -> StoreResult<()> {
         if !self.is_sqlite() {
             // A user may have hundreds of thousands of sessions.
-            transaction.all(Sql::new(LONG_STATEMENTS)).await?;
+            transaction.all(Sql::new(Label::OTHER, LONG_STATEMENTS)).await?;
         }
         for sql in sessions::end(organisation, ended, now, self.is_sqlite()) {
             transaction.all(sql).await?;
@@ -196,6 +204,7 @@ async fn user_by_name(
     username: &str,
 ) -> StoreResult<Option<UserDetails>> {
     let mut sql = Sql::new(
+        Label::select(&["app_user", "user_credential"]),
         "SELECT c.user_id, u.username, c.permissions, c.default_unit, c.disabled_date, 0 AS has_password \
          FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key AND c.user_id = u.id \
          WHERE u.organisation_key = ",
@@ -212,7 +221,10 @@ async fn another_administrator(
     user: &str,
     now: Timestamp,
 ) -> StoreResult<bool> {
-    let mut sql = Sql::new("SELECT c.user_id FROM user_credential c WHERE c.disabled_date IS NULL AND ");
+    let mut sql = Sql::new(
+        Label::select(&["user_credential", "api_key"]),
+        "SELECT c.user_id FROM user_credential c WHERE c.disabled_date IS NULL AND ",
+    );
     sql.push(&has_admin("c.permissions")).push(" AND c.organisation_key = ").bind(organisation.0);
     sql.push(" AND c.user_id <> ").bind(user).push(" AND (c.password_hash IS NOT NULL OR ");
     push_has_key(&mut sql, now);
@@ -235,6 +247,7 @@ fn user_details(row: &QueryResult) -> StoreResult<UserDetails> {
 pub(crate) fn insert_key(key: &ApiKey, created: Timestamp) -> Sql {
     let terms = &key.terms;
     let mut sql = Sql::new(
+        Label::insert(&["api_key"]),
         "INSERT INTO api_key \
          (id, organisation_key, user_id, secret_hash, created_date, permissions, unit, expires_date) VALUES (",
     );
@@ -249,20 +262,24 @@ pub(crate) fn insert_key(key: &ApiKey, created: Timestamp) -> Sql {
 /// permissions that this key has now, so that no other key gains a permission.
 pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &ApiKey) -> StoreResult<()> {
     let Some(wanted) = key.terms.permissions else { return Ok(()) };
-    let mut sql = Sql::new("SELECT permissions FROM user_credential WHERE organisation_key = ");
+    let mut sql = Sql::new(
+        Label::select(&["user_credential"]),
+        "SELECT permissions FROM user_credential WHERE organisation_key = ",
+    );
     sql.bind(key.organisation.0).push(" AND user_id = ").bind(key.user.as_str());
     let Some(row) = transaction.all(sql).await?.into_iter().next() else { return Ok(()) };
     let user = user_permissions(&row)?;
     if user.contains_all(wanted) {
         return Ok(());
     }
-    let mut sql = Sql::new(format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
+    let mut sql =
+        Sql::new(Label::select(&["api_key"]), format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
     sql.bind(key.organisation.0).push(" AND user_id = ").bind(key.user.as_str());
     for other in transaction.all(sql).await?.iter().map(key_of_row) {
         let other = other?;
         let granted = other.terms.granted(user);
         if other.terms.permissions != Some(granted) {
-            let mut sql = Sql::new("UPDATE api_key SET permissions = ");
+            let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET permissions = ");
             sql.bind(granted.to_string()).push(" WHERE id = ").bind(other.id);
             transaction.all(sql).await?;
         }
@@ -271,7 +288,7 @@ pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &A
     let missing = wanted.iter().filter(|permission| !user.contains(*permission)).map(Permission::name);
     let names: Vec<String> = std::iter::once(get(&row, "permissions")?).chain(missing.map(str::to_owned)).collect();
     let names = names.join(",");
-    let mut sql = Sql::new("UPDATE user_credential SET permissions = ");
+    let mut sql = Sql::new(Label::update(&["user_credential"]), "UPDATE user_credential SET permissions = ");
     sql.bind(names.trim_start_matches(',')).push(" WHERE organisation_key = ").bind(key.organisation.0);
     sql.push(" AND user_id = ").bind(key.user.as_str());
     transaction.all(sql).await?;
@@ -279,7 +296,8 @@ pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &A
 }
 
 async fn key(transaction: &mut Transaction, organisation: OrganisationKey, id: &str) -> StoreResult<Option<ApiKey>> {
-    let mut sql = Sql::new(format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
+    let mut sql =
+        Sql::new(Label::select(&["api_key"]), format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
     sql.bind(organisation.0).push(" AND id = ").bind(id);
     transaction.all(sql).await?.first().map(key_of_row).transpose()
 }

@@ -5,10 +5,12 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
 use access_tokens_domain::strength::{StoredStrength, Strength};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr, QueryResult};
 
 use crate::error::{Failure, store_error};
-use crate::sql::Sql;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
+use crate::sql::{Sql, is_postgres};
 
 /// PostgreSQL: number of tokens above which the counts are estimated. This number of tokens is counted within a second.
 const MAX_COUNTED_TOKENS: f64 = 100_000.0;
@@ -35,7 +37,7 @@ pub struct Connections {
 
 impl Connections {
     pub(crate) fn of(purpose: &'static str, connection: &DatabaseConnection) -> Self {
-        let (open, idle, max) = if connection.get_database_backend() == DbBackend::Sqlite {
+        let (open, idle, max) = if connection.backend() == DbBackend::Sqlite {
             let pool = connection.get_sqlite_connection_pool();
             (pool.size(), pool.num_idle(), pool.options().get_max_connections())
         } else {
@@ -48,13 +50,16 @@ impl Connections {
 }
 
 /// Returns the number of access tokens in each state.
-pub(crate) async fn tokens_by_state<C: ConnectionTrait>(connection: &C) -> StoreResult<Vec<(LifeCycleState, u64)>> {
-    if connection.get_database_backend() == DbBackend::Postgres
+pub(crate) async fn tokens_by_state<C: Connection>(connection: &C) -> StoreResult<Vec<(LifeCycleState, u64)>> {
+    if is_postgres(connection)
         && let Some(estimate) = estimate(connection).await?
     {
         return Ok(estimate);
     }
-    let sql = Sql::new("SELECT life_cycle_state, count(*) AS tokens FROM access_token GROUP BY life_cycle_state");
+    let sql = Sql::new(
+        Label::select(&["access_token"]),
+        "SELECT life_cycle_state, count(*) AS tokens FROM access_token GROUP BY life_cycle_state",
+    );
     let rows = sql.all(connection).await?;
     let mut counts = zero_counts();
     for row in &rows {
@@ -65,8 +70,8 @@ pub(crate) async fn tokens_by_state<C: ConnectionTrait>(connection: &C) -> Store
 }
 
 /// Returns the estimates of PostgreSQL's planner. `None` if there are few tokens, or no statistics yet.
-async fn estimate<C: ConnectionTrait>(connection: &C) -> StoreResult<Option<Vec<(LifeCycleState, u64)>>> {
-    let rows = Sql::new(ESTIMATE).all(connection).await?;
+async fn estimate<C: Connection>(connection: &C) -> StoreResult<Option<Vec<(LifeCycleState, u64)>>> {
+    let rows = Sql::new(Label::CATALOG, ESTIMATE).all(connection).await?;
     let mut counts = zero_counts();
     for row in &rows {
         let tokens: f64 = row.try_get("", "rows").map_err(store_error)?;
@@ -78,12 +83,12 @@ async fn estimate<C: ConnectionTrait>(connection: &C) -> StoreResult<Option<Vec<
 }
 
 /// Returns the recorded strengths of stored pass codes, and the lengths of unused verification codes.
-pub(crate) async fn strengths<C: ConnectionTrait>(
+pub(crate) async fn strengths<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
 ) -> StoreResult<Vec<StoredStrength>> {
-    let find = if connection.get_database_backend() == DbBackend::Sqlite { "instr" } else { "strpos" };
-    let mut sql = Sql::new("SELECT classification, substr(pass_code_hash, ");
+    let find = if is_postgres(connection) { "strpos" } else { "instr" };
+    let mut sql = Sql::new(Label::select(&["access_token"]), "SELECT classification, substr(pass_code_hash, ");
     sql.push(find).push("(pass_code_hash, ',data=') + 6, 4) AS note, NULL AS seal, count(*) AS tokens");
     sql.push(" FROM access_token WHERE organisation_key = ").bind(organisation.0);
     sql.push(" AND (pass_code_hash LIKE '%,data=len_%' OR pass_code_hash LIKE '%,data=cmn_%') GROUP BY 1, 2");

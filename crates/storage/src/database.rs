@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::{CallState, ReadConsistency, StoreError, StoreResult};
-use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
-    TransactionTrait,
-};
+use sea_orm::{AccessMode, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -25,8 +22,9 @@ use crate::postgres::rights;
 use crate::postgres::{self, Purpose};
 use crate::reference::ReferenceCache;
 use crate::sql::Sql;
+use crate::sql::connection::{Connection as _, Snapshot};
 use crate::sql::executor::Executor;
-use crate::sql::observer;
+use crate::sql::observer::observe;
 use crate::sql::row_reader::{RowReader, WriteResult};
 use crate::sqlite::generation;
 use crate::sqlite::read_pool::ReadPool;
@@ -296,7 +294,7 @@ impl Database {
     /// Returns the executor for single statements that read.
     pub(crate) fn readers(&self) -> Executor {
         match &*self.backend {
-            Backend::Sqlite { readers, .. } => Executor::Pool(readers.clone()),
+            Backend::Sqlite { readers, .. } => Executor::Pool(readers.clone(), self.options.observer.clone()),
             Backend::Postgres(pools) => pools.executor(),
         }
     }
@@ -358,17 +356,16 @@ impl Database {
     pub(crate) async fn write(&self, sql: Sql) -> StoreResult<WriteResult> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {
-                let statement = sql.statement(DbBackend::Sqlite);
-                let text = self.options.observer.as_ref().map(|_| statement.sql.clone()).unwrap_or_default();
-                let write = writer.write(statement);
-                Ok(WriteResult::Sqlite(
-                    observer::observe(&self.options.observer, DbBackend::Sqlite, &text, write).await?,
-                ))
+                let (label, statement) = (sql.label, sql.statement(DbBackend::Sqlite));
+                label.check(&statement.sql);
+                let write = observe(&self.options.observer, DbBackend::Sqlite, label, writer.write(statement));
+                Ok(WriteResult::Sqlite(write.await?))
             }
             Backend::Postgres(pools) => {
-                let (started, statement) = (Instant::now(), sql.statement(DbBackend::Postgres));
+                let (started, label) = (Instant::now(), sql.label);
+                let statement = sql.statement(DbBackend::Postgres);
                 loop {
-                    match pools.executor().query_all_raw(statement.clone()).await.map_err(store_error) {
+                    match pools.executor().fetch_rows(label, statement.clone()).await.map_err(store_error) {
                         Ok(rows) => {
                             self.record_response(started);
                             return Ok(WriteResult::Postgres(rows));
@@ -383,7 +380,7 @@ impl Database {
     }
 
     /// Begins a transaction that sees one state of the database and writes nothing.
-    pub(crate) async fn snapshot(&self) -> StoreResult<DatabaseTransaction> {
+    pub(crate) async fn snapshot(&self) -> StoreResult<Snapshot> {
         let snapshot = match &*self.backend {
             // Every read transaction of SQLite sees one state.
             Backend::Sqlite { readers, .. } => readers.begin().await,
@@ -392,16 +389,16 @@ impl Database {
                 pools.transactions().begin_with_config(Some(isolation), Some(access)).await
             }
         };
-        snapshot.map_err(store_error)
+        Ok(Snapshot::new(Box::new(snapshot.map_err(store_error)?), &self.options.observer))
     }
 
     /// Begins such a transaction for reading whole tables: without a statement timeout, and with `setting` for the
     /// planner.
-    pub(crate) async fn long_snapshot(&self, setting: &str) -> StoreResult<DatabaseTransaction> {
+    pub(crate) async fn long_snapshot(&self, setting: &str) -> StoreResult<Snapshot> {
         let snapshot = self.snapshot().await?;
         if !self.is_sqlite() {
             let settings = format!("SET LOCAL statement_timeout = 0; SET LOCAL {setting}");
-            snapshot.execute_unprepared(&settings).await.map_err(store_error)?;
+            snapshot.set(&settings).await.map_err(store_error)?;
         }
         Ok(snapshot)
     }

@@ -20,7 +20,7 @@ use std::collections::HashSet;
 use access_tokens_domain::policy::Creation;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Credential, ImportChanges, ImportRows, Sequence, StoreResult};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::convert;
 use crate::entities::{
@@ -30,6 +30,8 @@ use crate::entities::{
 use crate::error::store_error;
 use crate::sequence;
 use crate::sessions;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 use crate::sql::{Sql, is_postgres};
 
 /// Ids of the rows that a transaction has read and locked until its end. Only these may be replaced.
@@ -48,7 +50,7 @@ impl LockedRows {
 }
 
 /// Writes a batch. Replaces the tokens and credentials in `locked_rows`, and inserts all others.
-pub(crate) async fn save<C: ConnectionTrait>(
+pub(crate) async fn save<C: Connection>(
     connection: &C,
     key: OrganisationKey,
     changes: &ImportChanges,
@@ -67,7 +69,7 @@ pub(crate) async fn save<C: ConnectionTrait>(
     save!(unit, convert::unit_row, changes.units);
     let users: Vec<_> = changes.users.iter().map(|user| user.id.clone()).collect();
     // A batch may give the name of one user to another, as it may with the codes of tokens.
-    update(connection, "UPDATE app_user SET username = NULL", key, &users).await?;
+    update(connection, "app_user", "username = NULL", key, &users).await?;
     save!(app_user, convert::user_row, changes.users);
     save_credentials(connection, key, &changes.credentials, locked_rows).await?;
     sessions::end_after_import(connection, key, changes).await?;
@@ -104,14 +106,14 @@ pub(crate) async fn save<C: ConnectionTrait>(
 /// Takes number, code and identifier from tokens that the batch is about to write with other values, so that other
 /// tokens of the batch can have the old ones: unique indexes check each row as it is written. No code begins with a
 /// control character, so that the temporary values are unique.
-async fn free_unique_keys<C: ConnectionTrait>(
+async fn free_unique_keys<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     ids: &[String],
 ) -> StoreResult<()> {
     let unused = if is_postgres(connection) { "chr(1) || id" } else { "char(1) || id" };
-    let sql = format!("UPDATE access_token SET number = {unused}, authentication_code = {unused}, identifier = NULL");
-    update(connection, &sql, organisation, ids).await
+    let columns = format!("number = {unused}, authentication_code = {unused}, identifier = NULL");
+    update(connection, "access_token", &columns, organisation, ids).await
 }
 
 /// Maximum number of renamed tokens in one statement.
@@ -119,7 +121,7 @@ const RENAME_BATCH_SIZE: usize = 100;
 
 /// Moves the counters of tokens to the new ids of the tokens. No id begins with a control character: with one as
 /// prefix, the rows of an old id do not collide with a token that gets that id.
-async fn move_counts<C: ConnectionTrait>(
+async fn move_counts<C: Connection>(
     connection: &C,
     table: &str,
     organisation: OrganisationKey,
@@ -135,15 +137,15 @@ async fn move_counts<C: ConnectionTrait>(
         sql.push(")");
     };
     for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
-        let mut sql = Sql::new(format!("UPDATE {table} SET subject = {aside}subject"));
+        let mut sql = Sql::new(Label::on("UPDATE", table), format!("UPDATE {table} SET subject = {aside}subject"));
         of_organisation(&mut sql, renamed, "", false);
         sql.all(connection).await?;
     }
     for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
-        let mut sql = Sql::new(format!("DELETE FROM {table}"));
+        let mut sql = Sql::new(Label::on("DELETE", table), format!("DELETE FROM {table}"));
         of_organisation(&mut sql, renamed, "", true);
         sql.all(connection).await?;
-        let mut sql = Sql::new(format!("UPDATE {table} SET subject = CASE subject"));
+        let mut sql = Sql::new(Label::on("UPDATE", table), format!("UPDATE {table} SET subject = CASE subject"));
         for (old, new) in renamed {
             sql.push(" WHEN ").push(aside).bind(old.as_str()).push(" THEN ").bind(new.as_str());
         }
@@ -155,15 +157,16 @@ async fn move_counts<C: ConnectionTrait>(
 }
 
 /// Runs an update for the rows with these ids.
-async fn update<C: ConnectionTrait>(
+async fn update<C: Connection>(
     connection: &C,
-    update: &str,
+    table: &str,
+    columns: &str,
     organisation: OrganisationKey,
     ids: &[String],
 ) -> StoreResult<()> {
     let postgres = is_postgres(connection);
     for ids in ids.chunks(if postgres { ids.len().max(1) } else { 256 }) {
-        let mut sql = Sql::new(update);
+        let mut sql = Sql::new(Label::on("UPDATE", table), format!("UPDATE {table} SET {columns}"));
         sql.push(" WHERE organisation_key = ").bind(organisation.0);
         if postgres {
             bulk_json::is_one_of(&mut sql, "id", ids)?;
@@ -178,7 +181,7 @@ async fn update<C: ConnectionTrait>(
     Ok(())
 }
 
-async fn save_credentials<C: ConnectionTrait>(
+async fn save_credentials<C: Connection>(
     connection: &C,
     key: OrganisationKey,
     credentials: &[Credential],
@@ -194,7 +197,7 @@ async fn save_credentials<C: ConnectionTrait>(
 
 /// Writes the settings of the organisation, except its id and its name. Increments the version of the organisation if
 /// the import changes data that is cached in memory.
-async fn save_organisation<C: ConnectionTrait>(
+async fn save_organisation<C: Connection>(
     connection: &C,
     key: OrganisationKey,
     changes: &ImportChanges,
@@ -202,7 +205,8 @@ async fn save_organisation<C: ConnectionTrait>(
     if !changes.touches_reference() {
         return Ok(());
     }
-    let mut sql = Sql::new("UPDATE organisation SET directory_version = directory_version + 1");
+    let mut sql =
+        Sql::new(Label::update(&["organisation"]), "UPDATE organisation SET directory_version = directory_version + 1");
     if let Some(organisation) = &changes.organisation {
         sql.push(", number_prefix = ").bind(organisation.number_prefix.as_str());
         sql.push(", legacy_compatibility = ").bind(organisation.legacy_compatibility);
@@ -214,7 +218,7 @@ async fn save_organisation<C: ConnectionTrait>(
 }
 
 /// Inserts whole rows, or replaces them by their primary key.
-async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
+async fn upsert<E: EntityTrait, C: Connection>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
@@ -226,7 +230,7 @@ where
 }
 
 /// Inserts whole rows that must not exist yet.
-async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
+async fn insert<E: EntityTrait, C: Connection>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
@@ -239,7 +243,7 @@ where
 
 /// Raises the sequences above the numbers and codes of this batch, so that none of them is issued again. A new prefix
 /// or policy may turn existing numbers and codes into those of a sequence.
-async fn raise_sequences<C: ConnectionTrait>(
+async fn raise_sequences<C: Connection>(
     connection: &C,
     key: OrganisationKey,
     changes: &ImportChanges,
@@ -278,8 +282,9 @@ async fn raise_sequences<C: ConnectionTrait>(
     Ok(())
 }
 
-async fn number_prefix<C: ConnectionTrait>(connection: &C, key: OrganisationKey) -> StoreResult<String> {
+async fn number_prefix<C: Connection>(connection: &C, key: OrganisationKey) -> StoreResult<String> {
     let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(key.0));
-    let organisation = organisation.all(connection).await.map_err(store_error)?.pop();
+    let label = Label::select(&["organisation"]);
+    let organisation = organisation.all(&connection.labelled(label)).await.map_err(store_error)?.pop();
     Ok(organisation.map(|row| row.number_prefix).unwrap_or_default())
 }

@@ -2,7 +2,7 @@
 
 use access_tokens_domain::store::StoreResult;
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{ConnectionTrait, EntityTrait};
+use sea_orm::EntityTrait;
 use sea_orm_migration::seaql_migrations;
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 
@@ -13,6 +13,8 @@ use crate::options::{SetupError, setup_error};
 use crate::postgres::ENCODING;
 use crate::postgres::rights::{self, Rights};
 use crate::sql::Sql;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 
 /// Names of the counts, and the tables that are counted.
 const TABLES: [(&str, &str); 4] = [
@@ -106,10 +108,10 @@ impl Database {
             if *name == READ_ONLY {
                 // A process that opens the database for reading only changes this setting itself. Its reset value is
                 // the value of all other connections.
-                sql = Sql::new("SELECT (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = ");
+                sql = Sql::new(Label::CATALOG, "SELECT (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = ");
                 sql.bind(*name).push(") AS value");
             } else {
-                sql = Sql::new("SELECT current_setting(");
+                sql = Sql::new(Label::CATALOG, "SELECT current_setting(");
                 sql.bind(*name).push(", true) AS value");
             }
             let value: Option<String> = self.one(sql).await?;
@@ -140,7 +142,10 @@ impl Database {
         if self.is_sqlite() {
             return Ok(None);
         }
-        let sql = Sql::new("SELECT (extract(epoch FROM clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint");
+        let sql = Sql::new(
+            Label::CATALOG,
+            "SELECT (extract(epoch FROM clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint",
+        );
         let micros: i64 = self.one(sql).await?;
         let time = Timestamp::from_timestamp_micros(micros);
         time.map(Some).ok_or_else(|| Failure::fault("no such time").into())
@@ -151,7 +156,9 @@ impl Database {
         let snapshot = self.long_snapshot("enable_seqscan = on").await?;
         let mut counts = Vec::with_capacity(TABLES.len());
         for (what, table) in TABLES {
-            let rows: i64 = scalar(&snapshot, Sql::new(format!("SELECT count(*) FROM {table}"))).await?;
+            let rows: i64 =
+                scalar(&snapshot, Sql::new(Label::on("SELECT", table), format!("SELECT count(*) FROM {table}")))
+                    .await?;
             counts.push((what, rows.unsigned_abs()));
         }
         snapshot.commit().await.map_err(store_error)?;
@@ -164,18 +171,18 @@ impl Database {
         if !self.is_sqlite() {
             return Ok(Vec::new());
         }
-        let check = Sql::new(format!("PRAGMA integrity_check({MAX_FAULTS})"));
+        let check = Sql::new(Label::OTHER, format!("PRAGMA integrity_check({MAX_FAULTS})"));
         let rows = check.all(&self.readers()).await?;
         let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
         let mut faults: Vec<_> = lines.map_err(store_error)?.into_iter().filter(|line| line != "ok").collect();
-        if !Sql::new("PRAGMA foreign_key_check").all(&self.readers()).await?.is_empty() {
+        if !Sql::new(Label::OTHER, "PRAGMA foreign_key_check").all(&self.readers()).await?.is_empty() {
             faults.push("rows refer to rows that are not there".to_owned());
         }
         Ok(faults)
     }
 
     async fn pragma<T: sea_orm::TryGetable>(&self, name: &str) -> StoreResult<T> {
-        self.one(Sql::new(format!("PRAGMA {name}"))).await
+        self.one(Sql::new(Label::OTHER, format!("PRAGMA {name}"))).await
     }
 
     async fn one<T: sea_orm::TryGetable>(&self, sql: Sql) -> StoreResult<T> {
@@ -183,7 +190,7 @@ impl Database {
     }
 }
 
-async fn scalar<T: sea_orm::TryGetable>(connection: &impl ConnectionTrait, sql: Sql) -> StoreResult<T> {
+async fn scalar<T: sea_orm::TryGetable>(connection: &impl Connection, sql: Sql) -> StoreResult<T> {
     let rows = sql.all(connection).await?;
     let row = rows.first().ok_or_else(|| Failure::fault("an answer without a row"))?;
     row.try_get_by_index(0).map_err(store_error)

@@ -12,12 +12,14 @@ use access_tokens_domain::store::{
 use access_tokens_domain::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult};
+use sea_orm::{DbBackend, DbErr, QueryResult};
 
 use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::error::store_error;
 use crate::sql::Sql;
+use crate::sql::connection::{Connection as _, Snapshot};
+use crate::sql::label::Label;
 
 /// Number of times that a batch is written while each attempt conflicts with another transaction.
 const REPLACE_ATTEMPTS: usize = 4;
@@ -47,7 +49,10 @@ impl KeyStore for Database {
         after: Option<&Position>,
         limit: u32,
     ) -> StoreResult<Vec<(Position, VerificationCode)>> {
-        let mut sql = Sql::new("SELECT organisation_key, id, verification_hash, verification_sealed FROM access_token");
+        let mut sql = Sql::new(
+            Label::select(&["access_token"]),
+            "SELECT organisation_key, id, verification_hash, verification_sealed FROM access_token",
+        );
         sql.push(" WHERE (");
         for (column, or) in [("verification_hash", " OR "), ("verification_sealed", ")")] {
             let prefix = format!("{current}$");
@@ -95,7 +100,10 @@ impl KeyStore for Database {
         limit: u32,
     ) -> StoreResult<Option<(u64, Position)>> {
         let key = named_key("pass_code_hash", Form::Parameter, self.backend_name());
-        let mut sql = Sql::new(format!("SELECT organisation_key, id, pass_code_hash FROM access_token WHERE {key} = "));
+        let mut sql = Sql::new(
+            Label::select(&["access_token"]),
+            format!("SELECT organisation_key, id, pass_code_hash FROM access_token WHERE {key} = "),
+        );
         sql.bind(parameter(unused.key)).push(" AND updated_date < ").bind(micros(unused.since));
         if let Some((organisation, id)) = after {
             sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
@@ -110,6 +118,7 @@ impl KeyStore for Database {
             let id: String = row.try_get("", "id").map_err(store_error)?;
             let hash: String = row.try_get("", "pass_code_hash").map_err(store_error)?;
             let mut sql = Sql::new(
+                Label::update(&["access_token"]),
                 "UPDATE access_token SET pass_code_hash = NULL, otp_hash = NULL, otp_expiration = NULL \
                  WHERE organisation_key = ",
             );
@@ -142,7 +151,10 @@ impl KeyStore for Database {
         let uses = count(&snapshot, &format!("({oldest} UNION ALL {newest}) AS access_token"), now).await?;
         let mut found = Vec::new();
         for end in &ends {
-            let mut sql = Sql::new(format!("SELECT * FROM {end} WHERE verification_sealed IS NOT NULL"));
+            let mut sql = Sql::new(
+                Label::select(&["access_token"]),
+                format!("SELECT * FROM {end} WHERE verification_sealed IS NOT NULL"),
+            );
             sql.limit(most);
             found.extend(codes(&sql.find(&snapshot).await?)?);
         }
@@ -169,7 +181,7 @@ fn codes(rows: &[QueryResult]) -> StoreResult<Vec<(Position, VerificationCode)>>
 }
 
 /// Counts what needs keys: in `tokens`, a table or a query in its place, and in the tables of users and API keys.
-async fn count(snapshot: &DatabaseTransaction, tokens: &str, now: Timestamp) -> StoreResult<Vec<KeyUse>> {
+async fn count(snapshot: &Snapshot, tokens: &str, now: Timestamp) -> StoreResult<Vec<KeyUse>> {
     let mut counts = Counts::new();
     let live_otp = format!("(CASE WHEN otp_expiration > {} THEN otp_hash END)", convert::micros(now));
     // All columns of tokens in one scan. Hash and sealed code are written together, so they normally have the same key.
@@ -180,7 +192,7 @@ async fn count(snapshot: &DatabaseTransaction, tokens: &str, now: Timestamp) -> 
         ("verification_sealed", Form::Prefix),
         (live_otp.as_str(), Form::Prefix),
     ];
-    for (keys, rows) in group(snapshot, tokens, &columns).await? {
+    for (keys, rows) in group(snapshot, "access_token", tokens, &columns).await? {
         let [pass_code, verification, sealed, otp] = keys.as_slice() else { continue };
         add(&mut counts, PASS_CODES, pass_code, rows);
         add(&mut counts, VERIFICATION_CODES, verification, rows);
@@ -199,7 +211,7 @@ async fn count(snapshot: &DatabaseTransaction, tokens: &str, now: Timestamp) -> 
         (PASSWORDS, "user_credential", ("disabled_password_hash", Form::Parameter)),
         (API_KEYS, "api_key", (live_key.as_str(), Form::Prefix)),
     ] {
-        for (keys, rows) in group(snapshot, table, &[column]).await? {
+        for (keys, rows) in group(snapshot, table, table, &[column]).await? {
             keys.iter().for_each(|key| add(&mut counts, what, key, rows));
         }
     }
@@ -216,7 +228,7 @@ impl Database {
         let mut transaction = self.begin().await?;
         let mut replaced = 0;
         for ((organisation, id), old, new) in replacements {
-            let mut sql = Sql::new("UPDATE access_token SET verification_hash = ");
+            let mut sql = Sql::new(Label::update(&["access_token"]), "UPDATE access_token SET verification_hash = ");
             sql.bind(new.hash.as_stored()).push(", verification_sealed = ").bind(new.sealed.as_stored());
             sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id.as_str());
             sql.push(" AND verification_hash = ").bind(old.hash.as_stored());
@@ -240,19 +252,20 @@ fn add(counts: &mut Counts, what: &'static str, key: &Option<String>, rows: u64)
     }
 }
 
-/// Counts the rows for each combination of keys. The key is `None` if nothing is stored, and empty if the stored text
+/// Counts the rows of `from`, a table or a query on `table`, for each combination of keys. The key is `None` if nothing is stored, and empty if the stored text
 /// names no key.
 async fn group(
-    snapshot: &DatabaseTransaction,
+    snapshot: &Snapshot,
     table: &str,
+    from: &str,
     columns: &[(&str, Form)],
 ) -> StoreResult<Vec<(Vec<Option<String>>, u64)>> {
-    let mut sql = Sql::new("SELECT ");
+    let mut sql = Sql::new(Label::on("SELECT", table), "SELECT ");
     for (column, form) in columns {
-        sql.push(&named_key(column, *form, snapshot.get_database_backend())).push(", ");
+        sql.push(&named_key(column, *form, snapshot.backend())).push(", ");
     }
     let numbers: Vec<_> = (1..=columns.len()).map(|number| number.to_string()).collect();
-    sql.push("count(*) FROM ").push(table).push(" GROUP BY ").push(&numbers.join(", "));
+    sql.push("count(*) FROM ").push(from).push(" GROUP BY ").push(&numbers.join(", "));
     let rows = sql.all(snapshot).await?;
     rows.iter().map(|row| read(row, columns).map_err(store_error)).collect()
 }

@@ -16,6 +16,8 @@ use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::entities::{code_issue, credential_attempt};
 use crate::error::store_error;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 use crate::sql::{Sql, cannot_exist};
 
 impl LedgerStore for Database {
@@ -76,7 +78,8 @@ impl LedgerStore for Database {
             .filter(code_issue::Column::OrganisationKey.eq(organisation.0))
             .filter(code_issue::Column::Subject.eq(subject))
             .filter(code_issue::Column::Kind.eq(kind.name()));
-        let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
+        let mut rows =
+            select.all(&self.readers().labelled(Label::select(&["code_issue"]))).await.map_err(store_error)?;
         rows.pop().map(convert::issues).transpose().map(Option::unwrap_or_default)
     }
 
@@ -102,7 +105,8 @@ impl Database {
         if cannot_exist(subject) {
             return Ok(Vec::new());
         }
-        let rows = select.all(&self.readers()).await.map_err(store_error)?;
+        let label = Label::select(&["credential_attempt"]);
+        let rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
         rows.into_iter().map(convert::attempts).collect()
     }
 }
@@ -150,7 +154,7 @@ impl<'a> Row<'a> {
             }
             sql.push(" WHERE ");
         } else {
-            sql = Sql::new("UPDATE ");
+            sql = Sql::new(Label::on("UPDATE", self.table), "UPDATE ");
             sql.push(self.table);
             for (i, (column, value)) in columns.into_iter().enumerate() {
                 sql.push(if i == 0 { " SET " } else { ", " }).push(column).push(" = ").bind(value);
@@ -164,7 +168,7 @@ impl<'a> Row<'a> {
 
     /// Returns an insert up to the action for an existing row.
     fn insert(&self, columns: &[(&'static str, Value)]) -> Sql {
-        let mut sql = Sql::new("INSERT INTO ");
+        let mut sql = Sql::new(Label::on("INSERT", self.table), "INSERT INTO ");
         sql.push(self.table).push(" (organisation_key, subject, kind");
         for (column, _) in columns {
             sql.push(", ").push(column);

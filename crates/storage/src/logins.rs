@@ -16,6 +16,7 @@ use crate::database::Database;
 use crate::entities::{credential_attempt, user_credential};
 use crate::error::store_error;
 use crate::ledger::Row;
+use crate::sql::label::Label;
 use crate::sql::{Sql, get};
 
 const PASSWORD_KIND: &str = "PASSWORD";
@@ -41,6 +42,7 @@ impl LoginStore for Database {
         network: &Network,
     ) -> StoreResult<Option<LoginAccount>> {
         let mut sql = Sql::new(
+            Label::select(&["known_network", "app_user", "user_credential"]),
             "SELECT c.*, n.network AS known_network, n.last_date AS known_last_date, \
              (SELECT count(*) FROM known_network e WHERE e.organisation_key = c.organisation_key \
              AND e.user_id = c.user_id AND e.last_date IS NULL) AS entered_networks \
@@ -56,7 +58,10 @@ impl LoginStore for Database {
     }
 
     async fn login_attempts(&self, organisation: OrganisationKey, subject: &str) -> StoreResult<Entry<Attempts>> {
-        let mut sql = Sql::new("SELECT * FROM credential_attempt WHERE organisation_key = ");
+        let mut sql = Sql::new(
+            Label::select(&["credential_attempt"]),
+            "SELECT * FROM credential_attempt WHERE organisation_key = ",
+        );
         sql.bind(organisation.0).push(" AND subject = ").bind(subject).push(" AND kind = ").bind(PASSWORD_KIND);
         let rows = sql.find(&self.readers()).await?;
         let Some(row) = rows.first() else { return Ok(Entry::default()) };
@@ -91,7 +96,10 @@ impl LoginStore for Database {
         network: &Network,
         at: Timestamp,
     ) -> StoreResult<()> {
-        let mut sql = Sql::new("INSERT INTO known_network (organisation_key, user_id, network, last_date) SELECT ");
+        let mut sql = Sql::new(
+            Label::insert(&["known_network"]),
+            "INSERT INTO known_network (organisation_key, user_id, network, last_date) SELECT ",
+        );
         sql.bind(organisation.0).push(", ").bind(user).push(", ").bind(network.as_str()).push(", ").bind(micros(at));
         sql.push(" WHERE (SELECT count(*) FROM known_network WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user).push(" AND network <> ").bind(network.as_str());
@@ -100,7 +108,10 @@ impl LoginStore for Database {
         // A network that an operator entered keeps NULL.
         sql.push(" WHERE known_network.last_date < excluded.last_date");
         self.write(sql).await?;
-        let mut sql = Sql::new("UPDATE user_credential SET first_login_date = COALESCE(first_login_date, ");
+        let mut sql = Sql::new(
+            Label::update(&["user_credential"]),
+            "UPDATE user_credential SET first_login_date = COALESCE(first_login_date, ",
+        );
         sql.bind(micros(at)).push("), last_login_date = ").bind(micros(at));
         sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND user_id = ").bind(user);
         self.write(sql).await?;
@@ -111,7 +122,10 @@ impl LoginStore for Database {
         if networks.is_empty() {
             return Ok(());
         }
-        let mut sql = Sql::new("INSERT INTO known_network (organisation_key, user_id, network, last_date) VALUES ");
+        let mut sql = Sql::new(
+            Label::insert(&["known_network"]),
+            "INSERT INTO known_network (organisation_key, user_id, network, last_date) VALUES ",
+        );
         for (index, network) in networks.iter().enumerate() {
             sql.push(if index == 0 { "(" } else { ", (" }).bind(organisation.0).push(", ").bind(user);
             sql.push(", ").bind(network.as_str()).push(", NULL)");
@@ -128,7 +142,7 @@ impl LoginStore for Database {
         old: &PassCodeHash,
         new: &PassCodeHash,
     ) -> StoreResult<bool> {
-        let mut sql = Sql::new("UPDATE user_credential SET password_hash = ");
+        let mut sql = Sql::new(Label::update(&["user_credential"]), "UPDATE user_credential SET password_hash = ");
         sql.bind(new.as_stored()).push(" WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user).push(" AND password_hash = ").bind(old.as_stored());
         sql.push(" RETURNING user_id");
@@ -137,7 +151,10 @@ impl LoginStore for Database {
 
     async fn unlock_logins(&self, organisation: OrganisationKey, user: &str, now: Timestamp) -> StoreResult<Unlocked> {
         let mut transaction = self.begin().await?;
-        let mut sql = Sql::new("SELECT in_a_row, locked_until, day_arrival FROM credential_attempt WHERE ");
+        let mut sql = Sql::new(
+            Label::select(&["credential_attempt"]),
+            "SELECT in_a_row, locked_until, day_arrival FROM credential_attempt WHERE ",
+        );
         subjects(&mut sql, organisation, &subject_prefix(user));
         let mut locked = false;
         for row in transaction.all(sql).await? {
@@ -152,6 +169,7 @@ impl LoginStore for Database {
         }
         // The revision is incremented, so that a concurrent count of an attempt reads the row again.
         let mut sql = Sql::new(
+            Label::update(&["credential_attempt"]),
             "UPDATE credential_attempt SET in_a_row = 0, locked_until = NULL, day_arrival = NULL, \
              revision = revision + 1 WHERE ",
         );
@@ -167,7 +185,7 @@ impl LoginStore for Database {
     }
 
     async fn locked_users(&self, organisation: OrganisationKey, now: Timestamp) -> StoreResult<Vec<String>> {
-        let mut sql = Sql::new("SELECT subject FROM credential_attempt WHERE ");
+        let mut sql = Sql::new(Label::select(&["credential_attempt"]), "SELECT subject FROM credential_attempt WHERE ");
         subjects(&mut sql, organisation, "login/");
         sql.push(" AND locked_until > ").bind(micros(now)).push(" ORDER BY subject").limit(MAX_LOCKED);
         let rows = sql.find(&self.readers()).await?;
@@ -180,7 +198,8 @@ impl LoginStore for Database {
 
     async fn count_passwords(&self, current: &[String]) -> StoreResult<(u64, u64)> {
         // `count(*)` has no argument, so that no function of another schema can match it better.
-        let mut sql = Sql::new("SELECT count(*) AS passwords, count(*) FILTER (WHERE TRUE");
+        let mut sql =
+            Sql::new(Label::select(&["user_credential"]), "SELECT count(*) AS passwords, count(*) FILTER (WHERE TRUE");
         for prefix in current {
             let length = i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX);
             sql.push(" AND substr(password_hash, 1, ").bind(length).push(") <> ").bind(prefix.as_str());
@@ -196,20 +215,20 @@ impl LoginStore for Database {
     }
 
     async fn sweep_logins(&self, now: Timestamp) -> StoreResult<()> {
-        let mut sql = Sql::new("DELETE FROM known_network WHERE last_date < ");
+        let mut sql = Sql::new(Label::delete(&["known_network"]), "DELETE FROM known_network WHERE last_date < ");
         sql.bind(micros(now - KNOWN_NETWORK_LIFETIME));
         self.write(sql).await?;
         // An attempt counts until one day after it, and until the end of its lock. The daily limit ends later than the
         // last attempt, so that its end is the date of the row.
         let decayed = micros(now - SERIES_LIFETIME);
         for organisation in self.organisations().await? {
-            let mut sql = Sql::new("DELETE FROM credential_attempt WHERE ");
+            let mut sql = Sql::new(Label::delete(&["credential_attempt"]), "DELETE FROM credential_attempt WHERE ");
             subjects(&mut sql, organisation.key, "login/");
             for column in ["day_arrival", "locked_until", "last_refused"] {
                 sql.push(" AND COALESCE(").push(column).push(", 0) < ").bind(decayed);
             }
             self.write(sql).await?;
-            let mut sql = Sql::new("DELETE FROM credential_attempt WHERE ");
+            let mut sql = Sql::new(Label::delete(&["credential_attempt"]), "DELETE FROM credential_attempt WHERE ");
             subjects(&mut sql, organisation.key, "login/");
             sql.push(" AND subject IN (SELECT subject FROM credential_attempt WHERE ");
             subjects(&mut sql, organisation.key, "login/");

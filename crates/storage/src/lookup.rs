@@ -16,3 +16,16 @@ use access_tokens_domain::session::OrganisationKey;
 pub(crate) fn all(organisation: OrganisationKey) -> impl Iterator<Item = PreparedQuery> {
     token::all().chain(owners::all()).map(move |statements| PreparedQuery { organisation, statements })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_query_has_the_label_of_its_statements() {
+        for query in all(OrganisationKey(1)) {
+            query.label().check(query.single_sql());
+            query.label().check(query.batch_sql());
+        }
+    }
+}

@@ -5,13 +5,18 @@ use std::sync::LazyLock;
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
-use sea_orm::{ConnectionTrait, Value};
+use sea_orm::Value;
 
 use crate::convert;
 use crate::entities::access_token::Model;
 use crate::error::store_error;
 use crate::sql::Sql;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 use crate::sql::row_reader::TableRow;
+
+/// Label of the statements.
+pub(crate) const LABEL: Label = Label::insert(&["access_token"]);
 
 /// Maximum number of tokens in one statement.
 pub(crate) const MAX_TOKENS: usize = 16;
@@ -20,13 +25,13 @@ pub(crate) const MAX_TOKENS: usize = 16;
 static STATEMENTS: LazyLock<[String; MAX_TOKENS]> = LazyLock::new(|| std::array::from_fn(|more| insert_sql(more + 1)));
 
 /// Inserts one token.
-pub(crate) async fn insert<C: ConnectionTrait>(
+pub(crate) async fn insert<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     token: &AccessToken,
 ) -> StoreResult<()> {
-    let statement = Sql::fixed(statement(1), values(organisation, token)).statement(connection.get_database_backend());
-    connection.execute_raw(statement).await.map_err(store_error)?;
+    let statement = sql(organisation, token).statement(connection.backend());
+    connection.run(LABEL, statement).await.map_err(store_error)?;
     Ok(())
 }
 
@@ -35,13 +40,18 @@ pub(crate) fn statement(tokens: usize) -> &'static str {
     &STATEMENTS[tokens - 1]
 }
 
+/// Returns the statement for one token with its values.
+pub(crate) fn sql(organisation: OrganisationKey, token: &AccessToken) -> Sql {
+    Sql::fixed(LABEL, statement(1), values(organisation, token))
+}
+
 /// Returns the values of one token.
 pub(crate) fn values(organisation: OrganisationKey, token: &AccessToken) -> Vec<Value> {
     convert::token_row(organisation, token).into_values()
 }
 
 fn insert_sql(tokens: usize) -> String {
-    let mut sql = Sql::new("INSERT INTO access_token (organisation_key, ");
+    let mut sql = Sql::new(LABEL, "INSERT INTO access_token (organisation_key, ");
     sql.push(&Model::COLUMNS.join(", ")).push(") VALUES ");
     let columns = 1 + Model::COLUMNS.len();
     for token in 0..tokens {

@@ -8,6 +8,7 @@ use access_tokens_domain::text;
 use crate::database::Database;
 use crate::error::store_error;
 use crate::sql::Sql;
+use crate::sql::label::Label;
 
 /// Number of rows that are read at a time. A row has at most three texts, so that a page is at most a few MiB.
 const PAGE_ROWS: u32 = 5_000;
@@ -68,7 +69,10 @@ impl Database {
             if is_over() {
                 return Ok((read, old, false));
             }
-            let mut sql = Sql::new(format!("SELECT id, {} FROM {table} WHERE organisation_key = ", columns.join(", ")));
+            let mut sql = Sql::new(
+                Label::on("SELECT", table),
+                format!("SELECT id, {} FROM {table} WHERE organisation_key = ", columns.join(", ")),
+            );
             sql.bind(organisation).push(" AND id > ").bind(after.as_str()).push(" ORDER BY id").limit(PAGE_ROWS);
             let rows = sql.find(&self.readers()).await?;
             for row in &rows {

@@ -6,11 +6,12 @@ use std::sync::{Arc, LazyLock};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Account, OwnerJoins, Owners, Participant, StoreResult};
-use sea_orm::ConnectionTrait;
 
 use crate::convert;
 use crate::entities::{accounts_receivable, contact_information, rewards_participant};
 use crate::reference::{self, Versioned};
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 use crate::sql::row_reader::{RowReader, columns};
 use crate::sql::{Sql, cannot_exist};
 
@@ -142,7 +143,7 @@ pub(crate) fn both(place: &str, among: &str, account: &str, participant: &str) -
 
 /// Finds the accounts with a name, at most two, and a participant. Two accounts are enough to know that the name is
 /// ambiguous.
-pub(crate) async fn find_named<C: ConnectionTrait>(
+pub(crate) async fn find_named<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     name: &str,
@@ -157,7 +158,7 @@ pub(crate) async fn find_named<C: ConnectionTrait>(
     let account = "substr(a.name, 1, 100) = substr($2, 1, 100) AND a.name = $2";
     let text = both("", "", account, &format!("p.{column} = $3")) + " ORDER BY a.id LIMIT 2";
     let values = vec![organisation.0.into(), matchable(name).into(), matchable(key).into()];
-    let rows = Sql::fixed(&text, values).all(connection).await?;
+    let rows = Sql::fixed(LABEL, &text, values).all(connection).await?;
     let (mut version, mut accounts, mut found) = (None, Vec::new(), None);
     let mut reader = Reader::new(organisation);
     for row in &rows {
@@ -170,6 +171,10 @@ pub(crate) async fn find_named<C: ConnectionTrait>(
     let version = version.ok_or_else(|| reference::unknown_organisation(organisation))?;
     Ok(Versioned { version, value: (accounts, found) })
 }
+
+/// Label of the statements of [`both`].
+pub(crate) const LABEL: Label =
+    Label::select(&["organisation", "accounts_receivable", "contact_information", "rewards_participant"]);
 
 /// Condition that matches no row.
 pub(crate) const NONE: &str = "1 = 0";

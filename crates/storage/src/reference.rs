@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityName, EntityTrait, QueryFilter};
 
 use crate::convert;
 use crate::entities::{
@@ -18,6 +18,8 @@ use crate::entities::{
 };
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 
 /// Maximum size of all snapshots together, as [`size`] measures it, in bytes. Above it, the least recently used
 /// snapshots are removed; the newest one stays, however large it is.
@@ -109,8 +111,8 @@ impl io::Write for Counter {
 }
 
 /// Reads the stored version.
-pub(crate) async fn version<C: ConnectionTrait>(connection: &C, organisation: OrganisationKey) -> StoreResult<i64> {
-    let mut sql = Sql::new("SELECT directory_version FROM organisation WHERE key = ");
+pub(crate) async fn version<C: Connection>(connection: &C, organisation: OrganisationKey) -> StoreResult<i64> {
+    let mut sql = Sql::new(Label::select(&["organisation"]), "SELECT directory_version FROM organisation WHERE key = ");
     sql.bind(organisation.0);
     let rows = sql.all(connection).await?;
     let row = rows.first().ok_or_else(|| unknown_organisation(organisation))?;
@@ -118,16 +120,18 @@ pub(crate) async fn version<C: ConnectionTrait>(connection: &C, organisation: Or
 }
 
 /// Reads a whole snapshot. It is consistent only inside a transaction that sees one state, or that excludes writers.
-pub(crate) async fn load<C: ConnectionTrait>(connection: &C, key: OrganisationKey) -> StoreResult<Reference> {
+pub(crate) async fn load<C: Connection>(connection: &C, key: OrganisationKey) -> StoreResult<Reference> {
     macro_rules! by_id {
         ($module:ident, $convert:path) => {{
             let rows = $module::Entity::find().filter($module::Column::OrganisationKey.eq(key.0));
-            let rows = rows.all(connection).await.map_err(store_error)?;
+            let label = Label::on("SELECT", $module::Entity.table_name());
+            let rows = rows.all(&connection.labelled(label)).await.map_err(store_error)?;
             rows.into_iter().map(|row| Ok((row.id.clone(), $convert(row)?))).collect::<StoreResult<HashMap<_, _>>>()?
         }};
     }
     let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(key.0));
-    let organisation = organisation.all(connection).await.map_err(store_error)?.pop();
+    let label = Label::select(&["organisation"]);
+    let organisation = organisation.all(&connection.labelled(label)).await.map_err(store_error)?.pop();
     let organisation = organisation.ok_or_else(|| unknown_organisation(key))?;
     Ok(Reference {
         version: organisation.directory_version,

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use access_tokens_domain::store::StoreResult;
-use sea_orm::{ConnectOptions, ConnectionTrait};
+use sea_orm::ConnectOptions;
 use sea_orm_migration::MigratorTrait;
 
 use crate::database::Database;
@@ -16,6 +16,8 @@ use crate::error::{Failure, store_error};
 use crate::migration::Migrator;
 use crate::options::{SetupError, unusable};
 use crate::sql::Sql;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 
 /// Table in which the migration library keeps the names of the migrations. Its definition depends on the library.
 const STEPS: &str = "seaql_migrations";
@@ -53,7 +55,7 @@ impl Database {
         if !schema.pending.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = Sql::new(postgres_query()).all(&self.readers()).await?;
+        let rows = Sql::new(Label::CATALOG, postgres_query()).all(&self.readers()).await?;
         let found: Result<BTreeSet<String>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
         Ok(postgres_faults(&POSTGRES.lines().map(str::to_owned).collect(), &found.map_err(store_error)?))
     }
@@ -104,9 +106,9 @@ async fn made_by(steps: usize) -> Result<Objects, sea_orm::DbErr> {
     Ok(made)
 }
 
-async fn objects(connection: &impl ConnectionTrait) -> StoreResult<Objects> {
+async fn objects(connection: &impl Connection) -> StoreResult<Objects> {
     let mut objects = Objects::new();
-    for row in Sql::new(SQLITE_QUERY).all(connection).await? {
+    for row in Sql::new(Label::CATALOG, SQLITE_QUERY).all(connection).await? {
         let (kind, name, table, sql): (String, String, String, String) =
             row.try_get_many_by_index().map_err(store_error)?;
         if is_internal(&kind, &name) {

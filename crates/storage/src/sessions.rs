@@ -8,10 +8,12 @@ use access_tokens_domain::store::{
     ImportChanges, NewSession, ReleasedAfter, ReleasedPage, ReleasedSession, SessionProof, StoreResult,
 };
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult};
+use sea_orm::QueryResult;
 
 use crate::convert::{self, micros};
-use crate::sql::{Sql, get};
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
+use crate::sql::{Sql, get, is_postgres};
 
 /// Tables with rows that expire: name, key, and column with the time of expiry.
 pub(crate) const EXPIRING: [(&str, &str, &str); 2] =
@@ -50,8 +52,13 @@ pub(crate) fn open(session: &NewSession<'_>, sqlite: bool) -> Sql {
         SessionProof::ApiKey(key) => Some(key),
         SessionProof::Password(_) => None,
     };
+    let label = match key {
+        Some(_) => Label::insert(&["session", "user_credential", "api_key"]),
+        None => Label::insert(&["session", "user_credential"]),
+    };
     let (issued, lifetime) = (micros(session.issued), session.lifetime.num_microseconds().unwrap_or(i64::MAX / 2));
     let mut sql = Sql::new(
+        label,
         "INSERT INTO session (organisation_key, id, user_id, unit, api_key, issued, expires, address) \
          SELECT x.organisation_key, ",
     );
@@ -83,7 +90,10 @@ pub(crate) fn open(session: &NewSession<'_>, sqlite: bool) -> Sql {
 
 /// Records that a session was released.
 pub(crate) fn release(session: &str, expires: Timestamp, sqlite: bool) -> Sql {
-    let mut sql = Sql::new("INSERT INTO released_session (id, released_at, expires_at) VALUES (");
+    let mut sql = Sql::new(
+        Label::insert(&["released_session"]),
+        "INSERT INTO released_session (id, released_at, expires_at) VALUES (",
+    );
     sql.bind(session).push(", ").push(database_time(sqlite)).push(", ").bind(micros(expires));
     sql.push(") ON CONFLICT (id) DO NOTHING");
     sql
@@ -92,7 +102,7 @@ pub(crate) fn release(session: &str, expires: Timestamp, sqlite: bool) -> Sql {
 /// Deletes the rows of open sessions.
 pub(crate) fn delete(sessions: &[(OrganisationKey, String)]) -> Vec<Sql> {
     let pieces = sessions.chunks(DELETE_BATCH_SIZE).map(|piece| {
-        let mut sql = Sql::new("DELETE FROM session WHERE ");
+        let mut sql = Sql::new(Label::delete(&["session"]), "DELETE FROM session WHERE ");
         for (place, (organisation, id)) in piece.iter().enumerate() {
             sql.push(if place == 0 { "(organisation_key = " } else { " OR (organisation_key = " });
             sql.bind(organisation.0).push(" AND id = ").bind(id.as_str()).push(")");
@@ -105,7 +115,10 @@ pub(crate) fn delete(sessions: &[(OrganisationKey, String)]) -> Vec<Sql> {
 /// Returns the statement for a page of released sessions. It returns the time of the database even if the page is
 /// empty.
 pub(crate) fn released(after: &ReleasedAfter, now: Timestamp, limit: u32, sqlite: bool) -> Sql {
-    let mut sql = Sql::new("SELECT t.read_at, r.id, r.released_at, r.expires_at FROM (SELECT ");
+    let mut sql = Sql::new(
+        Label::select(&["released_session"]),
+        "SELECT t.read_at, r.id, r.released_at, r.expires_at FROM (SELECT ",
+    );
     sql.push(database_time(sqlite)).push(" AS read_at) t LEFT JOIN (SELECT id, released_at, expires_at");
     sql.push(" FROM released_session WHERE ");
     match after {
@@ -135,8 +148,10 @@ pub(crate) fn page(rows: &[QueryResult]) -> StoreResult<ReleasedPage> {
 
 /// Deletes expired rows and returns their ids. Skips rows that another replica is deleting.
 pub(crate) fn forget((table, key, expires): (&str, &str, &str), now: Timestamp, limit: u32, sqlite: bool) -> Sql {
-    let mut sql =
-        Sql::new(format!("DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {expires} <= "));
+    let mut sql = Sql::new(
+        Label::on("DELETE", table),
+        format!("DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {expires} <= "),
+    );
     sql.bind(micros(now)).limit(limit);
     sql.push(if sqlite { "" } else { " FOR UPDATE SKIP LOCKED" }).push(") RETURNING id");
     sql
@@ -158,11 +173,14 @@ pub(crate) fn end(organisation: OrganisationKey, ended: SessionOwner<'_>, now: T
             SessionOwner::ApiKey(key) => sql.push(" AND api_key = ").bind(key),
         };
     };
-    let mut release = Sql::new("INSERT INTO released_session (id, released_at, expires_at) SELECT id, ");
+    let mut release = Sql::new(
+        Label::insert(&["released_session", "session"]),
+        "INSERT INTO released_session (id, released_at, expires_at) SELECT id, ",
+    );
     release.push(database_time(sqlite)).push(", expires FROM session");
     of(&mut release);
     release.push(" AND expires > ").bind(micros(now)).push(" ON CONFLICT (id) DO NOTHING");
-    let mut delete = Sql::new("DELETE FROM session");
+    let mut delete = Sql::new(Label::delete(&["session"]), "DELETE FROM session");
     of(&mut delete);
     [release, delete]
 }
@@ -170,14 +188,15 @@ pub(crate) fn end(organisation: OrganisationKey, ended: SessionOwner<'_>, now: T
 /// Runs after an import has written credentials. Ends the sessions of users whose password has changed, records when
 /// users got a password, and moves the passwords of disabled users to a column that servers of the previous release do
 /// not read.
-pub(crate) async fn end_after_import<C: ConnectionTrait>(
+pub(crate) async fn end_after_import<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     changes: &ImportChanges,
 ) -> StoreResult<()> {
-    let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
+    let sqlite = !is_postgres(connection);
     for (user, now) in &changes.password_changes {
-        let mut sql = Sql::new("UPDATE user_credential SET sessions_not_before = ");
+        let mut sql =
+            Sql::new(Label::update(&["user_credential"]), "UPDATE user_credential SET sessions_not_before = ");
         sql.bind(not_before(*now)).push(", password_changed_date = ").bind(micros(*now));
         sql.push(", revision = revision + 1 WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user.as_str());
@@ -187,13 +206,15 @@ pub(crate) async fn end_after_import<C: ConnectionTrait>(
         }
     }
     for (user, now) in &changes.first_passwords {
-        let mut sql = Sql::new("UPDATE user_credential SET password_changed_date = ");
+        let mut sql =
+            Sql::new(Label::update(&["user_credential"]), "UPDATE user_credential SET password_changed_date = ");
         sql.bind(micros(*now)).push(" WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user.as_str());
         sql.all(connection).await?;
     }
     for credential in changes.credentials.iter().filter(|credential| credential.password.is_some()) {
         let mut sql = Sql::new(
+            Label::update(&["user_credential"]),
             "UPDATE user_credential SET disabled_password_hash = password_hash, password_hash = NULL \
              WHERE disabled_date IS NOT NULL AND organisation_key = ",
         );

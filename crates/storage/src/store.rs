@@ -20,8 +20,8 @@ use crate::database::{Backend, Database};
 use crate::error::store_error;
 use crate::import::DraftFile;
 use crate::lookup::{Ambiguous, Lookup as _, OwnersLookup, TokenLookup};
-use crate::sql::Sql;
-use crate::sql::observed;
+use crate::sql::label::Label;
+use crate::sql::observer::observe;
 use crate::tokens::Found;
 use crate::transaction::{Transaction, TransactionBackend};
 use crate::{counts, new_token, owners, reference, sequence, tokens};
@@ -96,7 +96,7 @@ impl Store for Database {
                 }
             })
         };
-        let transaction = observed::observe_step(&self.options, "BEGIN", begin).await?;
+        let transaction = observe(&self.options.observer, self.backend_name(), Label::BEGIN, begin).await?;
         Ok(Transaction::new(transaction, Arc::clone(&self.cache), Arc::clone(&self.options)))
     }
 
@@ -173,10 +173,11 @@ impl Store for Database {
     }
 
     async fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
-        let values = new_token::values(organisation, token);
         match &*self.backend {
-            Backend::Sqlite { .. } => _ = self.write(Sql::fixed(new_token::statement(1), values)).await?,
-            Backend::Postgres(pools) => pools.statement_batcher().insert(values).await?,
+            Backend::Sqlite { .. } => _ = self.write(new_token::sql(organisation, token)).await?,
+            Backend::Postgres(pools) => {
+                pools.statement_batcher().insert(new_token::values(organisation, token)).await?;
+            }
         }
         Ok(())
     }

@@ -8,15 +8,17 @@ use access_tokens_domain::identifier::OwnerIdentifier;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{OwnerJoins, OwnerKey, Owners, StoreResult, TokenPage};
-use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, QueryResult};
+use sea_orm::{IdenStatic, QueryResult};
 
 use crate::convert;
 use crate::entities::access_token::Model;
 use crate::error::store_error;
 use crate::owners::{self, Reader};
 use crate::reference::{self, Versioned};
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 use crate::sql::row_reader::{RowReader, TableRow, WriteResult, columns};
-use crate::sql::{Sql, cannot_exist};
+use crate::sql::{Sql, cannot_exist, is_postgres};
 
 pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
 /// Unqualified names: SQLite does not know an alias after RETURNING.
@@ -25,7 +27,7 @@ static COLUMNS: LazyLock<String> = LazyLock::new(|| Model::COLUMNS.join(", "));
 pub(crate) type Found = Versioned<(AccessToken, Owners)>;
 
 /// Reads a page of an owner's tokens, and the ids of the owners that the identifier matches.
-pub(crate) async fn list<C: ConnectionTrait>(
+pub(crate) async fn list<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     page: TokenPage<'_>,
@@ -53,9 +55,25 @@ pub(crate) async fn list<C: ConnectionTrait>(
 /// Owner whose tokens are listed. If several owners match a name, the caller shows no tokens.
 const OWNER: &str = "(SELECT min(id) FROM owner)";
 
+fn page_label(owner: &OwnerIdentifier, joins: OwnerJoins) -> Label {
+    let with_owners = joins.accounts_receivable || joins.rewards_participant;
+    Label::select(match (owner, with_owners) {
+        (OwnerIdentifier::AccountsReceivable(_), false) => {
+            &["accounts_receivable", "organisation", "access_token", "rewards_participant"]
+        }
+        (OwnerIdentifier::AccountsReceivable(_), true) => {
+            &["accounts_receivable", "organisation", "access_token", "rewards_participant", "contact_information"]
+        }
+        (OwnerIdentifier::RewardsParticipant(_), false) => &["rewards_participant", "organisation", "access_token"],
+        (OwnerIdentifier::RewardsParticipant(_), true) => {
+            &["rewards_participant", "organisation", "access_token", "accounts_receivable", "contact_information"]
+        }
+    })
+}
+
 /// Returns the statement for a page. It returns one row for each token, and one row if there are none.
 pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, joins: OwnerJoins) -> Sql {
-    let mut sql = Sql::new("WITH owner AS MATERIALIZED (SELECT ");
+    let mut sql = Sql::new(page_label(page.owner, joins), "WITH owner AS MATERIALIZED (SELECT ");
     match page.owner {
         OwnerIdentifier::AccountsReceivable(identifier) => {
             sql.push("a.id FROM accounts_receivable a WHERE a.organisation_key = ").bind(organisation.0).push(" AND ");
@@ -102,23 +120,26 @@ pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, joins:
 
 /// Counts the tokens of an owner. On PostgreSQL, where others may write at the same time, it locks the owner first, so
 /// that the caller can write depending on the count.
-pub(crate) async fn count_exclusively<C: ConnectionTrait>(
+pub(crate) async fn count_exclusively<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     owner: OwnerKey<'_>,
     classification: Option<&str>,
 ) -> StoreResult<u64> {
-    if connection.get_database_backend() == DbBackend::Postgres {
+    if is_postgres(connection) {
         let (table, id) = match owner {
             OwnerKey::AccountsReceivable(id) => ("accounts_receivable", id),
             OwnerKey::RewardsParticipant(id) => ("rewards_participant", id),
         };
-        let mut sql = Sql::new("SELECT id FROM ");
+        let mut sql = Sql::new(Label::on("SELECT", table), "SELECT id FROM ");
         sql.push(table).push(" WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND id = ").bind(id).push(" FOR UPDATE");
         sql.all(connection).await?;
     }
-    let mut sql = Sql::new("SELECT count(*) AS tokens FROM access_token WHERE organisation_key = ");
+    let mut sql = Sql::new(
+        Label::select(&["access_token"]),
+        "SELECT count(*) AS tokens FROM access_token WHERE organisation_key = ",
+    );
     sql.bind(organisation.0);
     owned_by(&mut sql, owner, classification);
     let rows = sql.all(connection).await?;
@@ -132,7 +153,7 @@ pub(crate) async fn count_exclusively<C: ConnectionTrait>(
 ///
 /// Free stock is read from its index. The rest is computed from the terminated owners, however many they are: a column
 /// on each token would make every write look at its owners.
-pub(crate) async fn not_associated<C: ConnectionTrait>(
+pub(crate) async fn not_associated<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     state: Option<LifeCycleState>,
@@ -142,8 +163,16 @@ pub(crate) async fn not_associated<C: ConnectionTrait>(
     read(&free(organisation, state, limit, joins).find(connection).await?, organisation, joins)
 }
 
+fn free_label(joins: OwnerJoins) -> Label {
+    Label::select(if joins.accounts_receivable || joins.rewards_participant {
+        &["accounts_receivable", "access_token", "rewards_participant", "organisation", "contact_information"]
+    } else {
+        &["accounts_receivable", "access_token", "rewards_participant", "organisation"]
+    })
+}
+
 pub(crate) fn free(organisation: OrganisationKey, state: Option<LifeCycleState>, limit: u32, joins: OwnerJoins) -> Sql {
-    let mut sql = Sql::new("WITH ");
+    let mut sql = Sql::new(free_label(joins), "WITH ");
     ended(&mut sql, organisation, state);
     sql.push(&select(joins));
     sql.push(" FROM (SELECT id FROM (SELECT id FROM ended");
@@ -194,7 +223,7 @@ pub(crate) fn update(
     changes: &TokenChanges,
     updated: Option<&AuditStamp>,
 ) -> Sql {
-    let mut sql = Sql::new("UPDATE access_token SET ");
+    let mut sql = Sql::new(Label::update(&["access_token", "organisation"]), "UPDATE access_token SET ");
     let columns = convert::changed_columns(changes, updated);
     if columns.is_empty() {
         // The statement must still check the precondition.

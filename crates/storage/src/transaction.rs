@@ -8,15 +8,17 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, LoginState, OwnerKey, Sequence, StoreResult};
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
+use sea_orm::{DatabaseTransaction, DbBackend, QueryResult};
 use tokio::sync::MappedMutexGuard;
 
 use crate::administrators::{has_admin, push_has_key};
 use crate::error::{Failure, store_error};
 use crate::options::DatabaseOptions;
 use crate::reference::ReferenceCache;
-use crate::sql::observed;
-use crate::sql::{Sql, get};
+use crate::sql::connection::ObservedTransaction;
+use crate::sql::label::Label;
+use crate::sql::observer::observe;
+use crate::sql::{Sql, get, is_postgres};
 use crate::sqlite::writer::WriteTransaction;
 use crate::{import, new_token, reference, sequence, tokens};
 
@@ -40,13 +42,13 @@ pub(crate) enum TransactionBackend {
     Postgres(DatabaseTransaction),
 }
 
-/// The connection during one statement.
-enum Connection<'a> {
+/// The transaction of a driver during one statement.
+enum Handle<'a> {
     Sqlite(MappedMutexGuard<'a, DatabaseTransaction>),
     Postgres(&'a DatabaseTransaction),
 }
 
-impl Deref for Connection<'_> {
+impl Deref for Handle<'_> {
     type Target = DatabaseTransaction;
 
     fn deref(&self) -> &DatabaseTransaction {
@@ -67,14 +69,15 @@ impl Transaction {
     }
 
     /// Begins a statement. The transaction counts as failed until [`Self::end_statement`] receives a success.
-    async fn begin_statement(&mut self) -> StoreResult<Connection<'_>> {
+    async fn begin_statement(&mut self) -> StoreResult<ObservedTransaction<Handle<'_>>> {
         if std::mem::replace(&mut self.failed, true) {
             return Err(Failure::fault("an earlier statement of this unit of work failed").into());
         }
-        Ok(match &self.transaction {
-            TransactionBackend::Sqlite(transaction) => Connection::Sqlite(transaction.lock().await?),
-            TransactionBackend::Postgres(transaction) => Connection::Postgres(transaction),
-        })
+        let handle = match &self.transaction {
+            TransactionBackend::Sqlite(transaction) => Handle::Sqlite(transaction.lock().await?),
+            TransactionBackend::Postgres(transaction) => Handle::Postgres(transaction),
+        };
+        Ok(ObservedTransaction::new(handle, &self.options.observer))
     }
 
     fn end_statement<T>(&mut self, result: StoreResult<T>) -> StoreResult<T> {
@@ -84,7 +87,7 @@ impl Transaction {
 
     /// Runs one statement.
     pub(crate) async fn all(&mut self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
-        let result = sql.all(&*self.begin_statement().await?).await;
+        let result = sql.all(&self.begin_statement().await?).await;
         self.end_statement(result)
     }
 
@@ -95,7 +98,7 @@ impl Transaction {
         sequence: Sequence,
         prefix: &str,
     ) -> StoreResult<()> {
-        let result = sequence::realign(&*self.begin_statement().await?, organisation, sequence, prefix).await;
+        let result = sequence::realign(&self.begin_statement().await?, organisation, sequence, prefix).await;
         self.end_statement(result)
     }
 
@@ -111,14 +114,14 @@ impl Transaction {
     async fn read_directory(&mut self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
         let cache = Arc::clone(&self.cache);
         let connection = self.begin_statement().await?;
-        if connection.get_database_backend() == DbBackend::Postgres {
-            directory_lock(organisation).all(&*connection).await?;
+        if is_postgres(&connection) {
+            directory_lock(organisation).all(&connection).await?;
         }
         // No other transaction writes reference data now, so that several statements see one state.
-        let version = reference::version(&*connection, organisation).await?;
+        let version = reference::version(&connection, organisation).await?;
         match cache.get(organisation, version) {
             Some(snapshot) => Ok(snapshot),
-            None => Ok(Arc::new(reference::load(&*connection, organisation).await?)),
+            None => Ok(Arc::new(reference::load(&connection, organisation).await?)),
         }
     }
 }
@@ -126,14 +129,14 @@ impl Transaction {
 /// Returns the statement that locks the row of the organisation until the end of the transaction. It is a row of a
 /// table of the service: unlike an advisory lock, other roles cannot lock it. Reads and new tokens do not wait for it.
 fn directory_lock(organisation: OrganisationKey) -> Sql {
-    let mut sql = Sql::new("SELECT key FROM organisation WHERE key = ");
+    let mut sql = Sql::new(Label::select(&["organisation"]), "SELECT key FROM organisation WHERE key = ");
     sql.bind(organisation.0).push(" FOR NO KEY UPDATE");
     sql
 }
 
 impl access_tokens_domain::store::Transaction for Transaction {
     async fn insert_token(&mut self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
-        let result = new_token::insert(&*self.begin_statement().await?, organisation, token).await;
+        let result = new_token::insert(&self.begin_statement().await?, organisation, token).await;
         self.end_statement(result)
     }
 
@@ -144,7 +147,7 @@ impl access_tokens_domain::store::Transaction for Transaction {
         classification: Option<&str>,
     ) -> StoreResult<u64> {
         let result =
-            tokens::count_exclusively(&*self.begin_statement().await?, organisation, owner, classification).await;
+            tokens::count_exclusively(&self.begin_statement().await?, organisation, owner, classification).await;
         self.end_statement(result)
     }
 
@@ -156,7 +159,7 @@ impl access_tokens_domain::store::Transaction for Transaction {
     }
 
     async fn load_import(&mut self, organisation: OrganisationKey, keys: &ImportKeys) -> StoreResult<ImportRows> {
-        let result = import::load(&*self.begin_statement().await?, organisation, keys).await;
+        let result = import::load(&self.begin_statement().await?, organisation, keys).await;
         let rows = self.end_statement(result)?;
         self.locked_rows.add(&rows);
         Ok(rows)
@@ -177,7 +180,7 @@ impl access_tokens_domain::store::Transaction for Transaction {
         }
         // Rows that are read again are locked again.
         let locked_rows = std::mem::take(&mut self.locked_rows);
-        let result = import::save(&*self.begin_statement().await?, organisation, changes, &locked_rows).await;
+        let result = import::save(&self.begin_statement().await?, organisation, changes, &locked_rows).await;
         self.end_statement(result)
     }
 
@@ -185,13 +188,17 @@ impl access_tokens_domain::store::Transaction for Transaction {
         if self.failed {
             return Err(Failure::fault("commit of a unit of work in which a statement failed").into());
         }
+        let backend = match &self.transaction {
+            TransactionBackend::Sqlite(_) => DbBackend::Sqlite,
+            TransactionBackend::Postgres(_) => DbBackend::Postgres,
+        };
         let commit = async {
             match self.transaction {
                 TransactionBackend::Sqlite(transaction) => Ok(transaction.commit().await?),
                 TransactionBackend::Postgres(transaction) => transaction.commit().await.map_err(store_error),
             }
         };
-        observed::observe_step(&self.options, "COMMIT", commit).await?;
+        observe(&self.options.observer, backend, Label::COMMIT, commit).await?;
         if let Some((organisation, snapshot)) = &self.snapshot {
             self.cache.put(*organisation, snapshot);
         }
@@ -207,10 +214,13 @@ async fn login_states(
     now: Timestamp,
 ) -> StoreResult<Vec<LoginState>> {
     let admin = has_admin("c.permissions");
-    let mut sql = Sql::new(format!(
-        "SELECT c.user_id, CASE WHEN {admin} THEN 1 ELSE 0 END AS administrator, c.disabled_date, \
+    let mut sql = Sql::new(
+        Label::select(&["api_key", "user_credential"]),
+        format!(
+            "SELECT c.user_id, CASE WHEN {admin} THEN 1 ELSE 0 END AS administrator, c.disabled_date, \
          CASE WHEN c.password_hash IS NULL THEN 0 ELSE 1 END AS has_password, CASE WHEN "
-    ));
+        ),
+    );
     push_has_key(&mut sql, now);
     sql.push(" THEN 1 ELSE 0 END AS has_key FROM user_credential c WHERE c.organisation_key = ").bind(organisation.0);
     sql.push(&format!(" AND ({admin}"));

@@ -13,6 +13,7 @@ use crate::database::Database;
 use crate::error::store_error;
 use crate::keys::{Form, named_key, parameter};
 use crate::sessions::SessionOwner;
+use crate::sql::label::Label;
 use crate::sql::{Sql, get};
 use crate::transaction::Transaction;
 
@@ -77,7 +78,10 @@ impl Database {
                 sql.push(" WHERE ").push(&named_key(column, Form::Parameter, self.backend_name()));
                 sql.push(" = ").bind(parameter(unused.key));
             };
-            let mut sql = Sql::new(format!("UPDATE user_credential SET {column} = NULL, password_changed_date = "));
+            let mut sql = Sql::new(
+                Label::update(&["user_credential"]),
+                format!("UPDATE user_credential SET {column} = NULL, password_changed_date = "),
+            );
             sql.bind(micros(now)).push(", revision = revision + 1");
             under_key(&mut sql);
             for date in ["last_login_date", "password_changed_date"] {
@@ -85,7 +89,8 @@ impl Database {
             }
             sql.push(if undated { "" } else { HAS_DATE }).push(" RETURNING organisation_key, user_id");
             withdrawn.extend(users(&transaction.all(sql).await?)?);
-            let mut sql = Sql::new("SELECT organisation_key, user_id FROM user_credential");
+            let mut sql =
+                Sql::new(Label::select(&["user_credential"]), "SELECT organisation_key, user_id FROM user_credential");
             under_key(&mut sql);
             // Users whose passwords were removed have a date now.
             sql.push(HAS_NO_DATE);
@@ -102,7 +107,7 @@ impl Database {
         no_key: &CodeHash,
         now: Timestamp,
     ) -> StoreResult<Vec<UserKey>> {
-        let mut sql = Sql::new("UPDATE api_key SET revoked_date = ");
+        let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET revoked_date = ");
         sql.bind(micros(now)).push(", secret_hash = ").bind(no_key.as_stored());
         sql.push(" WHERE ").push(&named_key("secret_hash", Form::Prefix, self.backend_name())).push(" = ");
         sql.bind(unused.key).push(" AND revoked_date IS NULL AND (expires_date IS NULL OR expires_date > ");
@@ -119,7 +124,9 @@ impl Database {
 
 /// Returns all organisations in the order of their keys.
 async fn organisations(transaction: &mut Transaction) -> StoreResult<Vec<OrganisationKey>> {
-    let rows = transaction.all(Sql::new("SELECT key FROM organisation ORDER BY key")).await?;
+    let rows = transaction
+        .all(Sql::new(Label::select(&["organisation"]), "SELECT key FROM organisation ORDER BY key"))
+        .await?;
     rows.iter().map(|row| row.try_get("", "key").map(OrganisationKey).map_err(store_error)).collect()
 }
 
@@ -149,6 +156,7 @@ async fn names(
     let mut names = Vec::with_capacity(users.len());
     for user in users {
         let mut sql = Sql::new(
+            Label::select(&["user_credential", "organisation", "app_user"]),
             "SELECT COALESCE(u.username, c.user_id) || ' of ' || o.name AS name FROM user_credential c \
              JOIN organisation o ON o.key = c.organisation_key \
              LEFT JOIN app_user u ON u.organisation_key = c.organisation_key AND u.id = c.user_id \

@@ -19,7 +19,7 @@ struct Statements(SdkTracer);
 
 impl StatementObserver for Statements {
     #[expect(clippy::disallowed_methods, reason = "it is for people who look at traces: no rule depends on it")]
-    fn observe(&self, statement: &FinishedStatement<'_>) {
+    fn observe(&self, statement: &FinishedStatement) {
         let call = Context::current();
         // Statements of background work belong to no trace.
         if !call.span().span_context().is_sampled() {

@@ -9,21 +9,22 @@
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
-use sea_orm::{ConnectionTrait, EntityTrait, IdenStatic, Iterable, ModelTrait, PrimaryKeyToColumn, Value};
+use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait, PrimaryKeyToColumn, Value};
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 
 /// Disables sorting; runs before [`with_keys`] and [`lock`] in a transaction. The planner then cannot use an index that
 /// does not return the rows in the order of the keys, whatever it estimates.
-pub(super) async fn begin<C: ConnectionTrait>(connection: &C) -> StoreResult<()> {
-    connection.execute_unprepared("SET LOCAL enable_sort = off").await.map_err(store_error)?;
-    Ok(())
+pub(super) async fn begin<C: Connection>(connection: &C) -> StoreResult<()> {
+    connection.set("SET LOCAL enable_sort = off").await.map_err(store_error)
 }
 
 /// Returns the rows of an organisation that have one of these keys in a unique column.
-pub(super) async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
+pub(super) async fn with_keys<E: EntityTrait, C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     column: E::Column,
@@ -33,12 +34,12 @@ pub(super) async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
         return Ok(Vec::new());
     }
     let sql = look_up::<E>(organisation, &columns::<E>().join(", "), column, keys, "")?;
-    let statement = sql.statement(connection.get_database_backend());
-    E::find().from_raw_sql(statement).all(connection).await.map_err(store_error)
+    let (connection, statement) = (connection.labelled(sql.label), sql.statement(connection.backend()));
+    E::find().from_raw_sql(statement).all(&connection).await.map_err(store_error)
 }
 
 /// Returns the ids of the rows of an organisation that have one of these keys in a unique column.
-pub(super) async fn ids<E: EntityTrait, C: ConnectionTrait>(
+pub(super) async fn ids<E: EntityTrait, C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     column: E::Column,
@@ -55,7 +56,7 @@ pub(super) async fn ids<E: EntityTrait, C: ConnectionTrait>(
 /// Locks and reads the rows with these ids, which must be sorted. It waits for each row and locks it in this order
 /// until the end of the transaction: transactions that lock rows in one order cannot deadlock. Each row is returned as
 /// the last transaction that changed it has left it.
-pub(super) async fn lock<E: EntityTrait, C: ConnectionTrait>(
+pub(super) async fn lock<E: EntityTrait, C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     id: E::Column,
@@ -65,8 +66,8 @@ pub(super) async fn lock<E: EntityTrait, C: ConnectionTrait>(
         return Ok(Vec::new());
     }
     let sql = look_up::<E>(organisation, &columns::<E>().join(", "), id, ids, " FOR UPDATE")?;
-    let statement = sql.statement(connection.get_database_backend());
-    E::find().from_raw_sql(statement).all(connection).await.map_err(store_error)
+    let (connection, statement) = (connection.labelled(sql.label), sql.statement(connection.backend()));
+    E::find().from_raw_sql(statement).all(&connection).await.map_err(store_error)
 }
 
 /// Returns a statement that looks up each key by the index of its column. The outer loop is the list of keys, so that
@@ -78,10 +79,11 @@ fn look_up<E: EntityTrait>(
     keys: &[String],
     lock: &str,
 ) -> StoreResult<Sql> {
-    let mut sql = Sql::new("SELECT ");
+    let table = E::default().table_name();
+    let mut sql = Sql::new(Label::on("SELECT", table), "SELECT ");
     sql.push(columns).push(" FROM pg_catalog.json_array_elements_text(CAST(").bind(json(&keys)?);
     sql.push(" AS json)) AS asked (key) CROSS JOIN LATERAL (SELECT ").push(columns);
-    sql.push(" FROM ").push(E::default().table_name()).push(" WHERE organisation_key = ").bind(organisation.0);
+    sql.push(" FROM ").push(table).push(" WHERE organisation_key = ").bind(organisation.0);
     // At most one row has a key. For an equality, PostgreSQL would know that no order is needed.
     let column = column.as_str();
     sql.push(&format!(
@@ -91,7 +93,7 @@ fn look_up<E: EntityTrait>(
 }
 
 /// Removes rows by their ids.
-pub(super) async fn remove<E: EntityTrait, C: ConnectionTrait>(
+pub(super) async fn remove<E: EntityTrait, C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     ids: &[String],
@@ -101,9 +103,10 @@ pub(super) async fn remove<E: EntityTrait, C: ConnectionTrait>(
     }
     // This statement is rare and has no order to enforce. It is planned when it runs, with the number of rows that
     // exist then.
-    connection.execute_unprepared("SET LOCAL plan_cache_mode = force_custom_plan").await.map_err(store_error)?;
-    let mut sql = Sql::new("DELETE FROM ");
-    sql.push(E::default().table_name()).push(" WHERE organisation_key = ").bind(organisation.0);
+    connection.set("SET LOCAL plan_cache_mode = force_custom_plan").await.map_err(store_error)?;
+    let table = E::default().table_name();
+    let mut sql = Sql::new(Label::on("DELETE", table), "DELETE FROM ");
+    sql.push(table).push(" WHERE organisation_key = ").bind(organisation.0);
     is_one_of(&mut sql, "id", ids)?;
     sql.all(connection).await?;
     Ok(())
@@ -120,7 +123,7 @@ pub(super) fn is_one_of(sql: &mut Sql, column: &str, values: &[String]) -> Store
 }
 
 /// Inserts whole rows, or replaces them by their primary key.
-pub(super) async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
+pub(super) async fn upsert<E: EntityTrait, C: Connection>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -135,7 +138,7 @@ pub(super) async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, r
 }
 
 /// Inserts whole rows that must not exist yet.
-pub(super) async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
+pub(super) async fn insert<E: EntityTrait, C: Connection>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
     if !rows.is_empty() {
         new_rows::<E>(rows)?.all(connection).await?;
     }
@@ -145,9 +148,12 @@ pub(super) async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, r
 fn new_rows<E: EntityTrait>(rows: &[E::Model]) -> StoreResult<Sql> {
     let (table, columns) = (E::default().table_name(), columns::<E>().join(", "));
     // The name of the table is a type too. Columns that a JSON row leaves out are NULL.
-    let mut sql = Sql::new(format!(
-        "INSERT INTO {table} ({columns}) SELECT {columns} FROM pg_catalog.json_populate_recordset(NULL::{table}, CAST("
-    ));
+    let mut sql = Sql::new(
+        Label::on("INSERT", table),
+        format!(
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM pg_catalog.json_populate_recordset(NULL::{table}, CAST("
+        ),
+    );
     sql.bind(json(&rows.iter().map(Row).collect::<Vec<_>>())?).push(" AS json))");
     Ok(sql)
 }

@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Credential, ImportKeys, ImportRows, StoreResult};
-use sea_orm::{ConnectionTrait, EntityTrait};
+use sea_orm::EntityTrait;
 
 use super::{bulk_json, bulk_values};
 use crate::convert;
 use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant, user_credential};
 use crate::error::store_error;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 use crate::sql::{Sql, is_postgres};
 
 /// Maximum number of tokens that one statement locks and reads. The rows of a statement take as much memory as the
@@ -22,7 +24,7 @@ const INDEXED_CHARACTERS: usize = 100;
 
 /// Reads all stored rows that a batch of records may touch. Locks the tokens and the credentials until the end of the
 /// transaction.
-pub(crate) async fn load<C: ConnectionTrait>(
+pub(crate) async fn load<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     keys: &ImportKeys,
@@ -73,14 +75,17 @@ const NAME_BATCH_SIZE: usize = 256;
 
 /// Returns the ids of accounts with these names: one or two for each name, which is enough to know whether the name is
 /// ambiguous.
-async fn accounts_named<C: ConnectionTrait>(
+async fn accounts_named<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     names: &[String],
 ) -> StoreResult<Vec<String>> {
     let mut ids = Vec::new();
     for names in names.chunks(NAME_BATCH_SIZE) {
-        let mut sql = Sql::new("SELECT min(id), max(id) FROM accounts_receivable WHERE organisation_key = ");
+        let mut sql = Sql::new(
+            Label::select(&["accounts_receivable"]),
+            "SELECT min(id), max(id) FROM accounts_receivable WHERE organisation_key = ",
+        );
         sql.bind(organisation.0);
         // Only the beginning of a name is indexed.
         for (i, name) in names.iter().enumerate() {
@@ -101,7 +106,7 @@ async fn accounts_named<C: ConnectionTrait>(
 }
 
 /// Reads the credentials of these users.
-async fn credentials<C: ConnectionTrait>(
+async fn credentials<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     users: &[String],
@@ -117,7 +122,7 @@ async fn credentials<C: ConnectionTrait>(
 }
 
 /// Reads the tokens that have one of the keys, each once.
-async fn tokens<C: ConnectionTrait>(
+async fn tokens<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     keys: &ImportKeys,
@@ -158,7 +163,7 @@ async fn tokens<C: ConnectionTrait>(
 }
 
 /// Reads the rows of an organisation that have one of these keys.
-async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
+async fn with_keys<E: EntityTrait, C: Connection>(
     connection: &C,
     organisation: OrganisationKey,
     organisation_column: E::Column,

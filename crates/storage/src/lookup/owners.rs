@@ -7,7 +7,7 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{OwnerJoins, Owners, StoreResult};
 
 use super::prepared_query::{Lookup, PreparedQuery, Statements};
-use crate::owners::{Reader, both, matchable};
+use crate::owners::{LABEL, Reader, both, matchable};
 use crate::reference::Versioned;
 use crate::sql::row_reader::RowReader;
 
@@ -17,7 +17,11 @@ static STATEMENTS: LazyLock<[[Statements; 2]; 2]> = LazyLock::new(|| {
         KEYS.map(|participant| {
             let by = |a: &str, p: &str| (format!("a.{account} = {a}"), format!("p.{participant} = {p}"));
             let (one, many) = (by("$2", "$3"), by("k.account", "k.participant"));
-            Statements { one: both("", "", &one.0, &one.1), many: both(", k.place", MANY, &many.0, &many.1) }
+            Statements {
+                label: LABEL,
+                one: both("", "", &one.0, &one.1),
+                many: both(", k.place", MANY, &many.0, &many.1),
+            }
         })
     })
 });

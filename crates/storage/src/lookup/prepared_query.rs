@@ -2,11 +2,12 @@
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
-use sea_orm::ConnectionTrait;
 
 use crate::error::Failure;
 use crate::reference;
 use crate::sql::Sql;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 use crate::sql::row_reader::RowReader;
 
 /// A lookup: a prepared query, its keys, and the conversion of its row.
@@ -24,12 +25,12 @@ pub(crate) trait Lookup: Sync {
     fn read(&self, row_reader: RowReader<'_>) -> StoreResult<Self::Found>;
 
     /// Runs the lookup on any connection.
-    fn find<C: ConnectionTrait + Send>(&self, connection: C) -> impl Future<Output = StoreResult<Self::Found>> + Send {
+    fn find<C: Connection + Send>(&self, connection: C) -> impl Future<Output = StoreResult<Self::Found>> + Send {
         async move {
             let query = self.query();
             let keys = self.keys().iter().map(|key| (*key).into());
             let values = std::iter::once(query.organisation.0.into()).chain(keys).collect();
-            let rows = Sql::fixed(query.single_sql(), values).all(&connection).await?;
+            let rows = Sql::fixed(query.label(), query.single_sql(), values).all(&connection).await?;
             self.read(RowReader::new(rows.first().ok_or_else(|| query.unknown_organisation())?))
         }
     }
@@ -45,11 +46,17 @@ pub(crate) struct PreparedQuery {
 
 /// Statements of a lookup. Their text does not depend on values.
 pub(crate) struct Statements {
+    pub(super) label: Label,
     pub(super) one: String,
     pub(super) many: String,
 }
 
 impl PreparedQuery {
+    /// Returns the label of both statements.
+    pub(crate) fn label(self) -> Label {
+        self.statements.label
+    }
+
     /// Returns the statement for one of each key: `$1` is the organisation, the keys follow. It returns one row, or
     /// none if the organisation does not exist.
     pub(crate) fn single_sql(self) -> &'static str {

@@ -13,13 +13,15 @@ use crate::entities::access_token::Model;
 use crate::owners::{self, Reader, matchable};
 use crate::reference::Versioned;
 use crate::sql::Sql;
+use crate::sql::label::Label;
 use crate::sql::row_reader::RowReader;
 use crate::tokens::TOKEN;
 
 /// One entry for each kind of key and each combination of loaded owners.
 static STATEMENTS: LazyLock<[[Statements; 4]; 4]> = LazyLock::new(|| {
-    ["id", "number", "authentication_code", "identifier"]
-        .map(|column| JOINS.map(|joins| Statements { one: one(column, joins), many: many(column, joins) }))
+    ["id", "number", "authentication_code", "identifier"].map(|column| {
+        JOINS.map(|joins| Statements { label: label(joins), one: one(column, joins), many: many(column, joins) })
+    })
 });
 const JOINS: [OwnerJoins; 4] = [
     OwnerJoins { accounts_receivable: false, rewards_participant: false },
@@ -74,8 +76,21 @@ impl Lookup for TokenLookup<'_> {
     }
 }
 
+fn label(joins: OwnerJoins) -> Label {
+    Label::select(match (joins.accounts_receivable, joins.rewards_participant) {
+        (false, false) => &["organisation", "access_token"],
+        (true, false) => &["organisation", "access_token", "accounts_receivable", "contact_information"],
+        (false, true) => {
+            &["organisation", "access_token", "rewards_participant", "accounts_receivable", "contact_information"]
+        }
+        (true, true) => {
+            &["organisation", "access_token", "accounts_receivable", "contact_information", "rewards_participant"]
+        }
+    })
+}
+
 fn one(column: &str, joins: OwnerJoins) -> String {
-    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}", *TOKEN, owners::select(joins)));
+    let mut sql = Sql::new(label(joins), format!("SELECT o.directory_version, {}{}", *TOKEN, owners::select(joins)));
     sql.push(" FROM organisation o LEFT JOIN access_token t ON t.organisation_key = o.key AND t.");
     sql.push(column).push(" = $2");
     owners::join(&mut sql, joins);
@@ -84,7 +99,8 @@ fn one(column: &str, joins: OwnerJoins) -> String {
 }
 
 fn many(column: &str, joins: OwnerJoins) -> String {
-    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}, k.place", *TOKEN, owners::select(joins)));
+    let mut sql =
+        Sql::new(label(joins), format!("SELECT o.directory_version, {}{}, k.place", *TOKEN, owners::select(joins)));
     sql.push(" FROM organisation o CROSS JOIN pg_catalog.unnest($2::text[]) WITH ORDINALITY AS k(value, place)");
     sql.push(" LEFT JOIN access_token t ON t.organisation_key = o.key AND t.").push(column).push(" = k.value");
     owners::join(&mut sql, joins);

@@ -8,7 +8,6 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Db
 
 use crate::options::{DatabaseOptions, SetupError, setup_error};
 use crate::postgres::url::ssl_mode;
-use crate::sql::observed;
 use crate::sql::quoted;
 
 /// Idle time after which a connection is tested before it is used.
@@ -85,9 +84,7 @@ pub(crate) async fn connect_if(
         .record_stmt_in_spans(false)
         .set_application_name(APPLICATION_NAME)
         .map_sqlx_postgres_pool_opts(move |pool| roll_back_on_release(set_on_connect(pool, &settings), purpose));
-    let mut connection = sea_orm::Database::connect(connect).await?;
-    observed::observe_connection(&mut connection, options);
-    Ok(connection)
+    sea_orm::Database::connect(connect).await
 }
 
 /// Name of a connection in PostgreSQL's views. Version 0.2.0 and earlier leave the version out.

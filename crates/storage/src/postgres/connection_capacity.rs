@@ -5,6 +5,7 @@ use access_tokens_domain::store::StoreResult;
 use crate::database::Database;
 use crate::error::Failure;
 use crate::postgres::pools::HEARTBEAT_QUERY;
+use crate::sql::label::Label;
 use crate::sql::{Sql, get};
 
 /// Connections of a PostgreSQL server, as seen from one database and role.
@@ -40,6 +41,7 @@ impl Database {
             return Ok(None);
         }
         let mut sql = Sql::new(
+            Label::CATALOG,
             "SELECT CAST(current_setting('max_connections') AS integer) AS most, \
              CAST(current_setting('superuser_reserved_connections') AS integer) AS reserved, \
              CAST(COALESCE(current_setting('reserved_connections', true), '0') AS integer) AS reserved_more, \

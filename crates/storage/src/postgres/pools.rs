@@ -27,6 +27,7 @@ use crate::postgres::query_batcher::QueryBatcher;
 use crate::postgres::unreachable;
 use crate::postgres::{Purpose, check_encoding, check_safe, check_session, connect};
 use crate::sql::executor::Executor;
+use crate::sql::label::Label;
 
 /// Statement of the heartbeat. `doctor` counts the processes that serve a database by its text.
 pub(crate) const HEARTBEAT_QUERY: &str = "SELECT 1 AS access_tokens_watch";
@@ -230,10 +231,11 @@ impl Pools {
         };
         let question = || Statement::from_string(DbBackend::Postgres, "SELECT 1");
         let transactions = pools.last()?.clone();
-        let (single, lookup, transaction) =
-            tokio::join!(statement_batcher.execute(question()), lookup_batcher.execute(question()), async {
-                transactions.acquire().await.map(drop)
-            });
+        let (single, lookup, transaction) = tokio::join!(
+            statement_batcher.execute(Label::CATALOG, question()),
+            lookup_batcher.execute(Label::CATALOG, question()),
+            async { transactions.acquire().await.map(drop) }
+        );
         if single.is_ok() && lookup.is_ok() && transaction.is_ok() {
             return None;
         }

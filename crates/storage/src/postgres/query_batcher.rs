@@ -18,10 +18,8 @@ use std::time::Duration;
 use access_tokens_domain::store::CallState;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::{PgQueryResult, PgRow};
-use sea_orm::sqlx::query::Query;
 use sea_orm::sqlx::{self, PgPool, Postgres};
 use sea_orm::{DbBackend, Statement, Value};
-use sea_query_sqlx::SqlxValues;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,7 +27,8 @@ use self::batch_item::{BatchItem, bound};
 use crate::error::Failure;
 use crate::lookup::PreparedQuery;
 use crate::postgres::PING_AFTER_IDLE;
-use crate::sql::observer::{self, Observer};
+use crate::sql::label::Label;
+use crate::sql::observer::{Observer, observe};
 
 /// Number of queued items above which another connection is used immediately. Fewer items wait for at most
 /// [`MAX_FOLLOWER_WAIT`].
@@ -148,33 +147,23 @@ impl QueryBatcher {
     }
 
     /// Runs a statement and returns its rows.
-    pub(crate) async fn rows(self: &Arc<Self>, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
+    pub(crate) async fn rows(self: &Arc<Self>, label: Label, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
         let mut slot = self.slot().await?;
         let mut connection = slot.connection().await?;
-        let rows = self.observe(statement, |asked| asked.fetch_all(&mut *connection.connection)).await?;
+        let rows = bound(statement).fetch_all(&mut *connection.connection);
+        let rows = observe(&self.observer, DbBackend::Postgres, label, rows).await?;
         slot.put_back(connection);
         Ok(rows)
     }
 
     /// Runs a statement and returns the number of affected rows.
-    pub(crate) async fn execute(self: &Arc<Self>, statement: Statement) -> sqlx::Result<PgQueryResult> {
+    pub(crate) async fn execute(self: &Arc<Self>, label: Label, statement: Statement) -> sqlx::Result<PgQueryResult> {
         let mut slot = self.slot().await?;
         let mut connection = slot.connection().await?;
-        let done = self.observe(statement, |asked| asked.execute(&mut *connection.connection)).await?;
+        let done = bound(statement).execute(&mut *connection.connection);
+        let done = observe(&self.observer, DbBackend::Postgres, label, done).await?;
         slot.put_back(connection);
         Ok(done)
-    }
-
-    async fn observe<T, W>(
-        &self,
-        statement: Statement,
-        run: impl FnOnce(Query<'static, Postgres, SqlxValues>) -> W,
-    ) -> sqlx::Result<T>
-    where
-        W: Future<Output = sqlx::Result<T>>,
-    {
-        let text = self.observer.as_ref().map(|_| statement.sql.clone()).unwrap_or_default();
-        observer::observe(&self.observer, DbBackend::Postgres, &text, run(bound(statement))).await
     }
 
     async fn slot(self: &Arc<Self>) -> sqlx::Result<ConnectionSlot> {
@@ -340,7 +329,7 @@ impl ConnectionSlot {
         let alone = followers.is_empty();
         let items: Vec<_> = std::iter::once(item).chain(followers.iter().map(|follower| &follower.item)).collect();
         let asked = batch_item::run(&mut connection.connection, &items);
-        let asked = observer::observe(&batcher.observer, DbBackend::Postgres, batch_item::sql_of(&items), asked).await;
+        let asked = observe(&batcher.observer, DbBackend::Postgres, item.label(), asked).await;
         let rows = match asked {
             Ok(rows) => rows,
             Err(error) => {

@@ -11,6 +11,8 @@ use std::fmt;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
 use crate::options::{DatabaseOptions, SetupError, setup_error};
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 use crate::sql::tables::TABLES;
 use crate::sql::{Sql, quoted};
 
@@ -140,10 +142,11 @@ pub fn cure(rights: &Rights) -> String {
 }
 
 /// Reads the rights that concern a schema.
-pub(crate) async fn read(connection: &impl ConnectionTrait, schema: &str) -> Result<Rights, DbErr> {
+pub(crate) async fn read(connection: &impl Connection, schema: &str) -> Result<Rights, DbErr> {
     let tables = TABLES.iter().chain([&MIGRATIONS]).copied().collect::<Vec<_>>();
-    let role = texts(connection, Sql::new("SELECT CAST(current_user AS text)")).await?;
-    let mut sql = Sql::new("SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_namespace n WHERE n.nspname = ");
+    let role = texts(connection, Sql::new(Label::CATALOG, "SELECT CAST(current_user AS text)")).await?;
+    let mut sql =
+        Sql::new(Label::CATALOG, "SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_namespace n WHERE n.nspname = ");
     sql.bind(schema);
     let schema_exists = !texts(connection, sql).await?.is_empty();
     let mut rights = Rights {
@@ -163,8 +166,9 @@ pub(crate) async fn read(connection: &impl ConnectionTrait, schema: &str) -> Res
 }
 
 /// Returns the number of tables of the service that exist.
-async fn existing(connection: &impl ConnectionTrait, schema: &str, tables: &[&str]) -> Result<usize, DbErr> {
+async fn existing(connection: &impl Connection, schema: &str, tables: &[&str]) -> Result<usize, DbErr> {
     let mut sql = Sql::new(
+        Label::CATALOG,
         "SELECT CAST(c.relname AS text) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ",
     );
@@ -173,19 +177,15 @@ async fn existing(connection: &impl ConnectionTrait, schema: &str, tables: &[&st
     Ok(found.iter().filter(|name| tables.contains(&name.as_str())).count())
 }
 
-async fn foreign(
-    connection: &impl ConnectionTrait,
-    schema: &str,
-    tables: &[&str],
-) -> Result<Vec<ForeignObject>, DbErr> {
+async fn foreign(connection: &impl Connection, schema: &str, tables: &[&str]) -> Result<Vec<ForeignObject>, DbErr> {
     let text = format!(
         "SELECT o.kind, o.name, CAST(r.rolname AS text) FROM {SCOPE}, LATERAL ({OBJECTS}) o \
          WHERE r.oid = o.owner AND NOT {TRUSTED} AND d.datname = pg_catalog.current_database() AND n.nspname = $1 \
          ORDER BY 1, 2 LIMIT {}",
         tables.len() as u32 + MAX_LISTED
     );
-    let sql = Sql::fixed(&text, vec![schema.into(), format!("{{{}}}", tables.join(",")).into()]);
-    let rows = connection.query_all_raw(sql.statement(DbBackend::Postgres)).await?;
+    let sql = Sql::fixed(Label::CATALOG, &text, vec![schema.into(), format!("{{{}}}", tables.join(",")).into()]);
+    let rows = connection.fetch_rows(sql.label, sql.statement(DbBackend::Postgres)).await?;
     let object = |(kind, name, owner)| ForeignObject { kind, name, owner };
     rows.iter().map(|row| row.try_get_many_by_index().map(object)).collect()
 }
@@ -197,23 +197,27 @@ fn one_owner(foreign: &[ForeignObject], existing: usize) -> Option<String> {
     (same && foreign.len() == existing).then(|| owner.clone())
 }
 
-async fn creators(connection: &impl ConnectionTrait, schema: &str) -> Result<Vec<String>, DbErr> {
-    let mut sql = Sql::new(format!(
-        "SELECT DISTINCT coalesce(CAST(g.rolname AS text), 'PUBLIC') FROM pg_catalog.pg_namespace n \
+async fn creators(connection: &impl Connection, schema: &str) -> Result<Vec<String>, DbErr> {
+    let mut sql = Sql::new(
+        Label::CATALOG,
+        format!(
+            "SELECT DISTINCT coalesce(CAST(g.rolname AS text), 'PUBLIC') FROM pg_catalog.pg_namespace n \
          CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a \
          LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee \
          WHERE a.privilege_type = 'CREATE' AND (g.oid IS NULL OR NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles r \
          CROSS JOIN pg_catalog.pg_database d WHERE r.oid = g.oid AND d.datname = pg_catalog.current_database() AND {TRUSTED})) \
          AND n.nspname = "
-    ));
+        ),
+    );
     sql.bind(schema).push(&format!(" ORDER BY 1 LIMIT {MAX_LISTED}"));
     texts(connection, sql).await
 }
 
-async fn connectors(connection: &impl ConnectionTrait, schema: &str) -> Result<Vec<String>, DbErr> {
+async fn connectors(connection: &impl Connection, schema: &str) -> Result<Vec<String>, DbErr> {
     // A role that has rights on the tables belongs to the service, such as the role of the servers where this role
     // migrates.
     let mut sql = Sql::new(
+        Label::CATALOG,
         "SELECT CAST(r.rolname AS text) FROM pg_catalog.pg_roles r CROSS JOIN pg_catalog.pg_database d \
          WHERE d.datname = pg_catalog.current_database() AND r.rolcanlogin AND NOT r.rolsuper AND r.oid <> d.datdba \
          AND NOT pg_catalog.pg_has_role(r.oid, 'MEMBER') AND pg_catalog.has_database_privilege(r.oid, d.oid, 'CONNECT') \
@@ -231,18 +235,22 @@ fn usage(schema: &str) -> String {
     format!("USAGE on the schema {schema}")
 }
 
-async fn missing(connection: &impl ConnectionTrait, schema: &str, tables: &[&str]) -> Result<Vec<String>, DbErr> {
+async fn missing(connection: &impl Connection, schema: &str, tables: &[&str]) -> Result<Vec<String>, DbErr> {
     let mut sql = Sql::new(
+        Label::CATALOG,
         "SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_namespace n \
          WHERE NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND n.nspname = ",
     );
     sql.bind(schema);
     let mut missing: Vec<_> = texts(connection, sql).await?.iter().map(|schema| usage(schema)).collect();
     for right in TABLE_RIGHTS {
-        let mut sql = Sql::new(format!(
-            "SELECT CAST(c.relname AS text) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        let mut sql = Sql::new(
+            Label::CATALOG,
+            format!(
+                "SELECT CAST(c.relname AS text) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p') AND NOT pg_catalog.has_table_privilege(c.oid, '{right}') AND n.nspname = "
-        ));
+            ),
+        );
         sql.bind(schema).push(" ORDER BY 1");
         let found = texts(connection, sql).await?;
         let needed = |table: &String| tables.contains(&table.as_str()) && (right == "SELECT" || table != MIGRATIONS);
@@ -253,19 +261,16 @@ async fn missing(connection: &impl ConnectionTrait, schema: &str, tables: &[&str
 
 /// Refuses a schema without tables while another schema in the search path of the role has them: a release before the
 /// setting `database.schema` has put them there.
-pub(crate) async fn check_place(
-    connection: &impl ConnectionTrait,
-    options: &DatabaseOptions,
-) -> Result<(), SetupError> {
+pub(crate) async fn check_place(connection: &impl Connection, options: &DatabaseOptions) -> Result<(), SetupError> {
     let with_tables = "SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_class c \
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = 'seaql_migrations' AND EXISTS (\
         SELECT 1 FROM pg_catalog.pg_class t WHERE t.relnamespace = n.oid AND t.relname = 'access_token')";
-    let schemas = texts(connection, Sql::new(with_tables)).await.map_err(setup_error)?;
+    let schemas = texts(connection, Sql::new(Label::CATALOG, with_tables)).await.map_err(setup_error)?;
     if schemas.is_empty() || schemas.contains(&options.schema) {
         return Ok(());
     }
     let path = "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'search_path' UNION ALL SELECT CAST(current_user AS text)";
-    let path = texts(connection, Sql::new(path)).await.map_err(setup_error)?;
+    let path = texts(connection, Sql::new(Label::CATALOG, path)).await.map_err(setup_error)?;
     let (path, user) = (path.first().map_or("", String::as_str), path.get(1).map_or("", String::as_str));
     let mut path = path.split(',').map(|name| name.trim().trim_matches('"'));
     match path.find_map(|name| schemas.iter().find(|schema| *schema == if name == "$user" { user } else { name })) {
@@ -274,7 +279,7 @@ pub(crate) async fn check_place(
     }
 }
 
-async fn texts(connection: &impl ConnectionTrait, sql: Sql) -> Result<Vec<String>, DbErr> {
-    let rows = connection.query_all_raw(sql.statement(DbBackend::Postgres)).await?;
+async fn texts(connection: &impl Connection, sql: Sql) -> Result<Vec<String>, DbErr> {
+    let rows = connection.fetch_rows(sql.label, sql.statement(DbBackend::Postgres)).await?;
     rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }

@@ -46,9 +46,12 @@ async fn the_description_of_postgresql_is_of_this_release() {
     let database = postgres_with("").await;
     let tables =
         "SELECT string_agg(relname, ',') FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
-    let rows = Sql::new(tables).all(&database.readers()).await.expect("read");
+    let rows = Sql::new(Label::CATALOG, tables).all(&database.readers()).await.expect("read");
     let tables: String = rows[0].try_get_by_index(0).expect("names");
-    let rows = Sql::new(POSTGRES_QUERY.replace("{tables}", &tables)).all(&database.readers()).await.expect("read");
+    let rows = Sql::new(Label::CATALOG, POSTGRES_QUERY.replace("{tables}", &tables))
+        .all(&database.readers())
+        .await
+        .expect("read");
     let made: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).expect("a line")).collect();
     let made: String = made.iter().map(|line| format!("{line}\n")).collect();
     if std::env::var_os("ACCESS_TOKENS_WRITE_SCHEMA").is_some() {

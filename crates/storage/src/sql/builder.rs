@@ -2,26 +2,29 @@
 
 use std::fmt::Write;
 
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, TryGetable, Value};
+use sea_orm::{DbBackend, QueryResult, Statement, TryGetable, Value};
 
 use access_tokens_domain::store::StoreResult;
 
 use crate::error::store_error;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 
-/// A statement: its text and its values.
+/// A statement: its label, its text and its values.
 pub(crate) struct Sql {
+    pub(crate) label: Label,
     text: String,
     values: Vec<Value>,
 }
 
 impl Sql {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), values: Vec::new() }
+    pub(crate) fn new(label: Label, text: impl Into<String>) -> Self {
+        Self { label, text: text.into(), values: Vec::new() }
     }
 
     /// Creates a statement with a constant text and its values in their order.
-    pub(crate) fn fixed(text: &str, values: Vec<Value>) -> Self {
-        Self { text: text.to_owned(), values }
+    pub(crate) fn fixed(label: Label, text: &str, values: Vec<Value>) -> Self {
+        Self { label, text: text.to_owned(), values }
     }
 
     /// Returns the text, for [`Self::fixed`].
@@ -59,7 +62,7 @@ impl Sql {
     }
 
     /// Runs a statement that reads. Returns no rows if a value cannot be stored.
-    pub(crate) async fn find<C: ConnectionTrait>(self, connection: &C) -> StoreResult<Vec<QueryResult>> {
+    pub(crate) async fn find<C: Connection>(self, connection: &C) -> StoreResult<Vec<QueryResult>> {
         let text = |value: &Value| match value {
             Value::String(Some(text)) => cannot_exist(text),
             _ => false,
@@ -68,9 +71,9 @@ impl Sql {
     }
 
     /// Runs any statement.
-    pub(crate) async fn all<C: ConnectionTrait>(self, connection: &C) -> StoreResult<Vec<QueryResult>> {
-        let statement = self.statement(connection.get_database_backend());
-        connection.query_all_raw(statement).await.map_err(store_error)
+    pub(crate) async fn all<C: Connection>(self, connection: &C) -> StoreResult<Vec<QueryResult>> {
+        let (label, statement) = (self.label, self.statement(connection.backend()));
+        connection.fetch_rows(label, statement).await.map_err(store_error)
     }
 }
 
@@ -89,6 +92,6 @@ pub(crate) fn get<T: TryGetable>(row: &QueryResult, column: &str) -> StoreResult
     row.try_get("", column).map_err(store_error)
 }
 
-pub(crate) fn is_postgres<C: ConnectionTrait>(connection: &C) -> bool {
-    connection.get_database_backend() == DbBackend::Postgres
+pub(crate) fn is_postgres<C: Connection>(connection: &C) -> bool {
+    connection.backend() == DbBackend::Postgres
 }

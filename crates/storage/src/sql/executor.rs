@@ -4,57 +4,57 @@ use std::sync::Arc;
 
 use sea_orm::sqlx;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
-use sea_orm_migration::async_trait;
 
 use crate::postgres::query_batcher::QueryBatcher;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
+use crate::sql::observer::{Observer, observe};
 
-/// Runs single statements, for sea-orm and for [`Sql`](crate::sql::Sql).
+/// Runs single statements.
 #[derive(Clone)]
 pub(crate) enum Executor {
     /// SQLite, or a replica of PostgreSQL.
-    Pool(DatabaseConnection),
+    Pool(DatabaseConnection, Observer),
     /// The primary of PostgreSQL.
     Postgres(Arc<QueryBatcher>),
 }
 
-#[async_trait::async_trait]
-impl ConnectionTrait for Executor {
-    fn get_database_backend(&self) -> DbBackend {
+impl Connection for Executor {
+    fn backend(&self) -> DbBackend {
         match self {
-            Self::Pool(connection) => connection.get_database_backend(),
+            Self::Pool(connection, _) => connection.get_database_backend(),
             Self::Postgres(_) => DbBackend::Postgres,
         }
     }
 
-    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+    async fn fetch_rows(&self, label: Label, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        label.check(&statement.sql);
         match self {
-            Self::Pool(connection) => connection.execute_raw(statement).await,
-            Self::Postgres(batcher) => batcher.execute(statement).await.map(ExecResult::from).map_err(failed),
-        }
-    }
-
-    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        match self {
-            Self::Pool(connection) => connection.execute_unprepared(sql).await,
-            Self::Postgres(_) => self.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await,
-        }
-    }
-
-    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        match self {
-            Self::Pool(connection) => connection.query_one_raw(statement).await,
-            Self::Postgres(_) => Ok(self.query_all_raw(statement).await?.into_iter().next()),
-        }
-    }
-
-    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        match self {
-            Self::Pool(connection) => connection.query_all_raw(statement).await,
+            Self::Pool(connection, observer) => {
+                observe(observer, self.backend(), label, connection.query_all_raw(statement)).await
+            }
             Self::Postgres(batcher) => {
-                let rows = batcher.rows(statement).await.map_err(failed)?;
+                // Boxed to keep the caller's future small.
+                let rows = Box::pin(batcher.rows(label, statement)).await.map_err(failed)?;
                 Ok(rows.into_iter().map(QueryResult::from).collect())
             }
         }
+    }
+
+    async fn run(&self, label: Label, statement: Statement) -> Result<ExecResult, DbErr> {
+        label.check(&statement.sql);
+        match self {
+            Self::Pool(connection, observer) => {
+                observe(observer, self.backend(), label, connection.execute_raw(statement)).await
+            }
+            Self::Postgres(batcher) => {
+                Box::pin(batcher.execute(label, statement)).await.map(ExecResult::from).map_err(failed)
+            }
+        }
+    }
+
+    async fn set(&self, settings: &str) -> Result<(), DbErr> {
+        self.run(Label::OTHER, Statement::from_string(self.backend(), settings)).await.map(drop)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names of the tables.
 
 /// Tables that the migrations create.
-pub(crate) const TABLES: [&str; 20] = [
+pub(crate) static TABLES: [&str; 20] = [
     "access_token",
     "accounts_receivable",
     "api_key",

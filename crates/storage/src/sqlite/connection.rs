@@ -14,7 +14,6 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Db
 
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError, setup_error};
-use crate::sql::observed;
 use crate::sqlite::url::check_url;
 
 /// Maximum time that SQLite waits for another process, such as an import, that writes to the same file.
@@ -160,9 +159,7 @@ async fn connect(
     if let Some(closing) = closing {
         connect.map_sqlx_sqlite_pool_opts(move |pool| interrupted_by(pool, &closing));
     }
-    let mut connection = sea_orm::Database::connect(connect).await?;
-    observed::observe_connection(&mut connection, options);
-    Ok(connection)
+    sea_orm::Database::connect(connect).await
 }
 
 /// Interrupts reads when the database is closed. A read of several seconds, such as a count of all tokens, would

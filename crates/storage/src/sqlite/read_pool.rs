@@ -68,7 +68,7 @@ impl ReadPool {
         let failure = |error| Failure::from_rusqlite(&error);
         let mut reader = idle.map_or_else(|| Reader::open(&self.file), Ok).map_err(failure)?;
         reader.adjust_mapping(commits).map_err(failure)?;
-        let found = observe_sync(&self.observer, lookup.query().single_sql(), || {
+        let found = observe_sync(&self.observer, lookup.query().label(), || {
             run_lookup(&reader.connection, lookup.query(), lookup.keys(), |row_reader| lookup.read(row_reader))
         })?;
         self.keep(reader);

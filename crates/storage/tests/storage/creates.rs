@@ -22,7 +22,7 @@ const CREATES: usize = 400;
 struct Inserts(AtomicUsize);
 
 impl StatementObserver for Inserts {
-    fn observe(&self, statement: &FinishedStatement<'_>) {
+    fn observe(&self, statement: &FinishedStatement) {
         if statement.operation() == "INSERT" && statement.tables() == ["access_token"] {
             self.0.fetch_add(1, Ordering::Relaxed);
         }

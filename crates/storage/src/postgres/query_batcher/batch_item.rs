@@ -10,6 +10,7 @@ use sea_query_sqlx::SqlxValues;
 
 use crate::lookup::PreparedQuery;
 use crate::new_token;
+use crate::sql::label::Label;
 
 /// A request for the database.
 pub(super) enum BatchItem {
@@ -40,19 +41,18 @@ impl BatchItem {
         }
     }
 
+    /// Returns the label of the statement for items of this kind.
+    pub(super) fn label(&self) -> Label {
+        match self {
+            Self::Statement => Label::OTHER,
+            Self::Lookup { query, .. } => query.label(),
+            Self::NewToken { .. } => new_token::LABEL,
+        }
+    }
+
     /// Reports whether the item must not be run twice.
     pub(super) fn is_write(&self) -> bool {
         matches!(self, Self::NewToken { .. })
-    }
-}
-
-/// Returns the statement for these items, which are all of one kind.
-pub(super) fn sql_of(items: &[&Arc<BatchItem>]) -> &'static str {
-    match items.first().map(|item| item.as_ref()) {
-        Some(BatchItem::Lookup { query, .. }) if items.len() == 1 => query.single_sql(),
-        Some(BatchItem::Lookup { query, .. }) => query.batch_sql(),
-        Some(BatchItem::NewToken { .. }) => new_token::statement(items.len()),
-        Some(BatchItem::Statement) | None => "",
     }
 }
 

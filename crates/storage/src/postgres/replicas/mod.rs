@@ -209,7 +209,7 @@ impl Replica {
     {
         let pool = self.state().pool.clone()?;
         // A single statement may be dropped.
-        match timeout(READ_TIMEOUT, work(Executor::Pool(pool))).await {
+        match timeout(READ_TIMEOUT, work(Executor::Pool(pool, self.options.observer.clone()))).await {
             Ok(Ok(found)) => Some(found),
             // The read conflicted with the replay. A later read may succeed.
             Ok(Err(StoreError::Conflict(_))) => None,

@@ -1,10 +1,12 @@
 //! Positions in the log of a PostgreSQL cluster.
 
 use access_tokens_domain::store::{LogPosition, StoreResult};
-use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TryGetable};
+use sea_orm::{DatabaseConnection, QueryResult, TryGetable};
 
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
+use crate::sql::connection::Connection;
+use crate::sql::label::Label;
 
 /// Position up to which the primary has flushed its log. Every acknowledged commit is before it, because a commit is
 /// acknowledged after the flush.
@@ -26,7 +28,7 @@ const IDENTITY: &str = "SELECT system_identifier, (SELECT oid::bigint FROM pg_da
 const STARTED: &str = "extract(epoch FROM pg_postmaster_start_time())::text";
 
 /// Returns the position of the primary: everything that it has acknowledged so far is before it. Fails on a standby.
-pub(crate) async fn of_primary(connection: &impl ConnectionTrait) -> StoreResult<LogPosition> {
+pub(crate) async fn of_primary(connection: &impl Connection) -> StoreResult<LogPosition> {
     let row = one(connection, OF_PRIMARY).await?;
     read(cell(&row, 0)?, cell(&row, 1)?)
 }
@@ -52,7 +54,7 @@ fn read(timeline: i64, offset: i64) -> StoreResult<LogPosition> {
 pub(crate) struct Identity(i64, i64);
 
 impl Identity {
-    pub(crate) async fn of(connection: &impl ConnectionTrait) -> StoreResult<Self> {
+    pub(crate) async fn of(connection: &impl Connection) -> StoreResult<Self> {
         let row = one(connection, IDENTITY).await?;
         Ok(Self(cell(&row, 0)?, cell(&row, 1)?))
     }
@@ -64,9 +66,8 @@ pub(crate) async fn this_server(connection: &DatabaseConnection) -> StoreResult<
     Ok(format!("{STARTED} = '{}'", cell::<String>(&row, 0)?))
 }
 
-async fn one(connection: &impl ConnectionTrait, sql: &str) -> StoreResult<QueryResult> {
-    let statement = Sql::new(sql).statement(connection.get_database_backend());
-    let mut rows = connection.query_all_raw(statement).await.map_err(store_error)?;
+async fn one(connection: &impl Connection, sql: &str) -> StoreResult<QueryResult> {
+    let mut rows = Sql::new(Label::CATALOG, sql).all(connection).await?;
     Ok(rows.pop().ok_or_else(|| Failure::fault("the database does not know where it is"))?)
 }
 

@@ -46,7 +46,7 @@ impl Fixture {
 
     async fn ids(&self) -> Vec<i64> {
         let readers = connect_readers(&self.options, &Arc::default()).await.expect("connects");
-        let sql = crate::sql::Sql::new("SELECT id FROM t ORDER BY id");
+        let sql = crate::sql::Sql::new(crate::sql::label::Label::CATALOG, "SELECT id FROM t ORDER BY id");
         let rows = sql.all(&readers).await.expect("reads");
         rows.iter().map(|row| row.try_get("", "id").expect("an id")).collect()
     }
