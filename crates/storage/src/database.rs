@@ -200,7 +200,7 @@ impl Database {
     pub fn watch_health(&self) -> watch::Receiver<bool> {
         match &*self.backend {
             Backend::Sqlite { .. } => watch::Sender::new(true).subscribe(),
-            Backend::Postgres(pools) => pools.subscribe(),
+            Backend::Postgres(pools) => pools.health().subscribe(),
         }
     }
 
@@ -347,7 +347,7 @@ impl Database {
     /// Records that the database has answered a statement that was sent at `started`.
     fn record_response(&self, started: Instant) {
         if let Backend::Postgres(pools) = &*self.backend {
-            pools.record_response(started);
+            pools.health().record_response(started);
         }
     }
 

@@ -63,11 +63,7 @@ impl KeyStore for Database {
             sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
         }
         sql.push(" ORDER BY organisation_key, id").limit(limit);
-        // With sorting disabled, the planner can only follow the primary key.
-        let snapshot = self.long_snapshot("enable_sort = off").await?;
-        let rows = sql.find(&snapshot).await?;
-        snapshot.commit().await.map_err(store_error)?;
-        codes(&rows)
+        codes(&self.scan(sql).await?)
     }
 
     async fn replace_verification_codes(
@@ -109,9 +105,7 @@ impl KeyStore for Database {
             sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
         }
         sql.push(" ORDER BY organisation_key, id").limit(limit);
-        let snapshot = self.long_snapshot("enable_sort = off").await?;
-        let rows = sql.find(&snapshot).await?;
-        snapshot.commit().await.map_err(store_error)?;
+        let rows = self.scan(sql).await?;
         let (mut transaction, mut withdrawn, mut last) = (self.begin().await?, 0, None);
         for row in &rows {
             let organisation: i32 = row.try_get("", "organisation_key").map_err(store_error)?;
@@ -221,6 +215,14 @@ async fn count(snapshot: &Snapshot, tokens: &str, now: Timestamp) -> StoreResult
 impl Database {
     pub(crate) fn backend_name(&self) -> DbBackend {
         if self.is_sqlite() { DbBackend::Sqlite } else { DbBackend::Postgres }
+    }
+
+    /// Reads rows by the primary key: with sorting disabled, the planner can only follow it.
+    async fn scan(&self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
+        let snapshot = self.long_snapshot("enable_sort = off").await?;
+        let rows = sql.find(&snapshot).await?;
+        snapshot.commit().await.map_err(store_error)?;
+        Ok(rows)
     }
 
     /// Writes a batch of codes in one transaction. Each is written only if it is unchanged since it was read.

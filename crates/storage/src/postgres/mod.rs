@@ -2,6 +2,7 @@
 
 mod connection;
 mod connection_capacity;
+mod health;
 pub(crate) mod pools;
 pub(crate) mod query_batcher;
 pub(crate) mod replicas;

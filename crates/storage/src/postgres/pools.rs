@@ -10,19 +10,18 @@
 //! answered statement of any call counts as a response. Where connections break, their users get an error at once, and
 //! the timeout is longer.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
 use access_tokens_domain::store::StoreResult;
 use sea_orm::sqlx::PgPool;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::counts::Connections;
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
+use crate::postgres::health::DatabaseHealth;
 use crate::postgres::query_batcher::QueryBatcher;
 use crate::postgres::unreachable;
 use crate::postgres::{Purpose, check_encoding, check_safe, check_session, connect};
@@ -126,10 +125,7 @@ impl PoolSet {
 /// The current pools, and the health of the database.
 pub(crate) struct Pools {
     pool_set: RwLock<PoolSet>,
-    available: watch::Sender<bool>,
-    start: Instant,
-    /// Send time of the latest statement that was answered, in milliseconds since `start`.
-    last_response: AtomicU64,
+    health: DatabaseHealth,
 }
 
 impl Pools {
@@ -145,12 +141,7 @@ impl Pools {
             Ok(heartbeat) => heartbeat,
             Err(error) => return Err(unreachable::explained(options, error).await),
         };
-        let pools = Arc::new(Self {
-            pool_set: RwLock::new(pool_set),
-            available: watch::Sender::new(true),
-            start: Instant::now(),
-            last_response: AtomicU64::new(0),
-        });
+        let pools = Arc::new(Self { pool_set: RwLock::new(pool_set), health: DatabaseHealth::new() });
         tokio::spawn(run_heartbeat(Arc::downgrade(&pools), Arc::clone(options), heartbeat));
         Ok(pools)
     }
@@ -192,29 +183,14 @@ impl Pools {
         self.pool_set().transactions.clone()
     }
 
-    /// Returns whether the database answers. While it does not, work on the pools may be dropped at any point.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
-        self.available.subscribe()
-    }
-
-    /// Records that the database has answered a statement that was sent at `asked`.
-    pub(crate) fn record_response(&self, asked: Instant) {
-        self.last_response.fetch_max(self.millis_since_start(asked), Ordering::Relaxed);
-    }
-
-    fn time_since_response(&self) -> Duration {
-        Duration::from_millis(
-            self.millis_since_start(Instant::now()).saturating_sub(self.last_response.load(Ordering::Relaxed)),
-        )
-    }
-
-    fn millis_since_start(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
+    /// Returns the health of the database. While it is down, work on the pools may be dropped at any point.
+    pub(crate) fn health(&self) -> &DatabaseHealth {
+        &self.health
     }
 
     /// Returns an error while the database does not answer.
     pub(crate) fn check(&self) -> StoreResult<()> {
-        if *self.available.borrow() { Ok(()) } else { Err(Failure::unavailable("the database does not answer").into()) }
+        if self.health.is_up() { Ok(()) } else { Err(Failure::unavailable("the database does not answer").into()) }
     }
 
     /// Returns the reason why calls get no connection although the database answers: the server refuses more
@@ -260,16 +236,16 @@ impl Pools {
     }
 
     fn mark_down(&self) {
-        if *self.available.borrow() {
+        if self.health.is_up() {
             tokio::spawn(self.pool_set().close());
-            self.available.send_replace(false);
+            self.health.mark_down();
             tracing::warn!("the database does not answer");
         }
     }
 
     fn mark_up(&self, pool_set: PoolSet) {
         *self.pool_set.write().unwrap_or_else(PoisonError::into_inner) = pool_set;
-        self.available.send_replace(true);
+        self.health.mark_up();
         tracing::info!("the database answers again");
     }
 }
@@ -279,12 +255,12 @@ async fn run_heartbeat(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connec
     let mut connection = Some(connection);
     loop {
         sleep(HEARTBEAT_INTERVAL).await;
-        let (open, asked) = (connection.is_some(), Instant::now());
+        let (open, sent) = (connection.is_some(), Instant::now());
         let answer = timeout(RESPONSE_TIMEOUT, send_heartbeat(&mut connection, &options)).await;
         let Some(pools) = pools.upgrade() else { return };
         if matches!(answer, Ok(Ok(()))) {
-            pools.record_response(asked);
-            if !*pools.available.borrow()
+            pools.health.record_response(sent);
+            if !pools.health.is_up()
                 && let Ok(Ok(pool_set)) = timeout(RESPONSE_TIMEOUT, PoolSet::open(&options)).await
             {
                 pools.mark_up(pool_set);
@@ -295,9 +271,9 @@ async fn run_heartbeat(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connec
             let swallowed = open && answer.is_err();
             if swallowed {
                 // Statements of calls that were sent a little later may have been answered: they get the same time.
-                sleep(RESPONSE_TIMEOUT.saturating_sub(pools.time_since_response())).await;
+                sleep(RESPONSE_TIMEOUT.saturating_sub(pools.health.time_since_response())).await;
             }
-            if pools.time_since_response() >= if swallowed { RESPONSE_TIMEOUT } else { OUTAGE_TIMEOUT } {
+            if pools.health.time_since_response() >= if swallowed { RESPONSE_TIMEOUT } else { OUTAGE_TIMEOUT } {
                 pools.mark_down();
             }
         }

@@ -30,7 +30,7 @@ use self::transaction_queue::TransactionQueue;
 pub(crate) use self::write_transaction::WriteTransaction;
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
-use crate::sqlite::{beside, truncate_log};
+use crate::sqlite::beside;
 
 /// Maximum age of the last commit. If it is older, a test commit checks whether the file can be written.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
@@ -150,7 +150,7 @@ impl SqliteWriter {
 
     /// Returns the number of acknowledged writes, and the number of commits that made them durable.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.counters.units.load(Ordering::Relaxed), self.counters.commits.load(Ordering::Relaxed))
+        (self.counters.writes.load(Ordering::Relaxed), self.counters.commits.load(Ordering::Relaxed))
     }
 }
 
@@ -194,11 +194,7 @@ impl WriterTask {
             }
             return;
         }
-        let emptied = match self.transactions.connection().await {
-            Ok(connection) => truncate_log(connection).await.map_err(Failure::from),
-            Err(failure) => Err(failure),
-        };
-        match emptied {
+        match self.transactions.truncate_log().await {
             // Another process that has the file open empties the log when it ends.
             Ok(false) => tracing::debug!("another connection reads the write-ahead log: it is not emptied here"),
             Ok(true) => {}
@@ -222,11 +218,7 @@ impl WriterTask {
         if bytes < self.max_log_bytes {
             return;
         }
-        let emptied = match self.transactions.connection().await {
-            Ok(connection) => truncate_log(connection).await.map_err(Failure::from),
-            Err(failure) => Err(failure),
-        };
-        match emptied {
+        match self.transactions.truncate_log().await {
             Ok(true) => self.max_log_bytes = self.limits.max_log_bytes,
             Ok(false) => {
                 self.max_log_bytes = bytes.saturating_mul(2);

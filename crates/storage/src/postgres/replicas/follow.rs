@@ -55,7 +55,7 @@ impl Replicas {
         let asked = Instant::now();
         let answer = timeout(RESPONSE_TIMEOUT, position::of_primary(&self.primary.executor())).await;
         let position = answer.ok()?.ok()?;
-        self.primary.record_response(asked);
+        self.primary.health().record_response(asked);
         Some(position)
     }
 

@@ -27,7 +27,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 
 #[derive(Default)]
 pub(super) struct Counters {
-    pub(super) units: AtomicU64,
+    pub(super) writes: AtomicU64,
     pub(super) commits: AtomicU64,
     /// Time of the last commit. `None` after a batch that could not be written.
     last_commit: Mutex<Option<Instant>>,
@@ -39,19 +39,18 @@ impl Counters {
     }
 
     /// Records the end of a batch, before its writes receive their result.
-    pub(super) fn record_batch(&self, result: &Result<(), Failure>, units: usize) {
+    pub(super) fn record_batch(&self, result: &Result<(), Failure>, writes: usize) {
         match result {
-            Ok(()) if units == 0 => {}
-            Ok(()) => *self.last_commit() = Some(Instant::now()),
-            Err(_) => *self.last_commit() = None,
-        }
-        match result {
-            Ok(()) if units == 0 => {}
+            Ok(()) if writes == 0 => {}
             Ok(()) => {
+                *self.last_commit() = Some(Instant::now());
                 self.commits.fetch_add(1, Ordering::Relaxed);
-                self.units.fetch_add(units as u64, Ordering::Relaxed);
+                self.writes.fetch_add(writes as u64, Ordering::Relaxed);
             }
-            Err(failure) => tracing::error!(%failure, units, "a batch of writes was rolled back"),
+            Err(failure) => {
+                *self.last_commit() = None;
+                tracing::error!(%failure, writes, "a batch of writes was rolled back");
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::queue::Queue;
 use super::write_transaction::{CommitReply, TransactionState, WriteTransaction};
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
-use crate::sqlite::connect_writer;
+use crate::sqlite::{connect_writer, truncate_log};
 
 /// The connection of transactions.
 pub(super) struct TransactionQueue {
@@ -47,8 +47,13 @@ impl TransactionQueue {
         }
     }
 
+    /// Empties the write-ahead log. Returns whether it is empty.
+    pub(super) async fn truncate_log(&mut self) -> Result<bool, Failure> {
+        Ok(truncate_log(self.connection().await?).await?)
+    }
+
     /// Returns the connection. Opens a new one if the last one was discarded.
-    pub(super) async fn connection(&mut self) -> Result<&DatabaseConnection, Failure> {
+    async fn connection(&mut self) -> Result<&DatabaseConnection, Failure> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => connect_writer(&self.options).await?,
@@ -75,11 +80,11 @@ async fn run_transactions(
 ) -> Result<(), Failure> {
     let opened = Instant::now();
     let mut next = Some(first);
-    let mut units = 0;
+    let mut transactions = 0;
     while let Some(request) = next {
         batch = run_transaction(batch, request, limits, replies).await?;
-        units += 1;
-        let full = units == limits.max_batch_size || opened.elapsed() >= limits.max_batch_age;
+        transactions += 1;
+        let full = transactions == limits.max_batch_size || opened.elapsed() >= limits.max_batch_age;
         next = if full { None } else { queue.next_transaction() };
     }
     let ended = if replies.is_empty() { batch.rollback().await } else { batch.commit().await };
@@ -112,7 +117,7 @@ async fn run_transaction(
 
     let mut state = state.lock().await;
     let (Some(savepoint), Some(batch)) = (state.savepoint.take(), state.batch.take()) else {
-        return Err(Failure::fault("a turn lost its transaction"));
+        return Err(Failure::fault("a transaction lost its savepoint"));
     };
     match commit {
         Some(reply) => {
