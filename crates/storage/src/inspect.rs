@@ -96,7 +96,7 @@ impl Database {
                 value: busy_timeout.to_string(),
                 needed: "above 0",
                 verdict: unless(busy_timeout > 0, Verdict::Unsafe),
-                about: "without it, whoever meets another process fails at once",
+                about: "without it, a statement fails at once while another process writes",
             },
         ])
     }

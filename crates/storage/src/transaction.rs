@@ -71,7 +71,7 @@ impl Transaction {
     /// Begins a statement. The transaction counts as failed until [`Self::end_statement`] receives a success.
     async fn begin_statement(&mut self) -> StoreResult<ObservedTransaction<Handle<'_>>> {
         if std::mem::replace(&mut self.failed, true) {
-            return Err(Failure::fault("an earlier statement of this unit of work failed").into());
+            return Err(Failure::fault("an earlier statement of this transaction failed").into());
         }
         let handle = match &self.transaction {
             TransactionBackend::Sqlite(transaction) => Handle::Sqlite(transaction.lock().await?),
@@ -186,7 +186,7 @@ impl access_tokens_domain::store::Transaction for Transaction {
 
     async fn commit(self) -> StoreResult<()> {
         if self.failed {
-            return Err(Failure::fault("commit of a unit of work in which a statement failed").into());
+            return Err(Failure::fault("commit of a transaction in which a statement failed").into());
         }
         let backend = match &self.transaction {
             TransactionBackend::Sqlite(_) => DbBackend::Sqlite,

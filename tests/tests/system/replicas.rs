@@ -17,7 +17,7 @@ use crate::processes::{EVERYTHING, add_user, logged_in, text};
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const PASSWORD: &str = "staple battery";
 const SHOW: &str = "access_tokens/show";
-const USED: &str = "the replica is read from";
+const USED: &str = "the replica is used";
 const REPLICATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time of several health checks of the replicas.
 const HEARTBEAT_TIME: Duration = Duration::from_millis(500);

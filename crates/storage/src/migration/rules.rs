@@ -55,7 +55,7 @@ fn violations(text: &str, earlier: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn steps_only_add_unless_they_say_since_when_nobody_needs_what_goes() {
+fn migrations_only_add_unless_they_name_the_step_since_which_it_is_unused() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/migration");
     let names = std::fs::read_dir(&folder).expect("the steps").map(|entry| entry.expect("a file").file_name());
     let mut names: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();

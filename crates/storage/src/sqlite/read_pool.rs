@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_mapped_while_nobody_writes() {
+    fn the_file_is_mapped_while_no_commits_happen() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("test.db");
         drop(Connection::open(&file).expect("a file"));
@@ -215,9 +215,13 @@ mod tests {
             let mapped = reader.connection.pragma_query_value(None, "mmap_size", |row| row.get::<_, i64>(0));
             mapped.expect("an answer")
         };
-        assert_eq!(mapped_after(READS_BEFORE_MAPPING - 1, 0, &mut reader), 0, "somebody may have written just before");
+        assert_eq!(
+            mapped_after(READS_BEFORE_MAPPING - 1, 0, &mut reader),
+            0,
+            "another connection may have written just before"
+        );
         assert_eq!(mapped_after(1, 0, &mut reader), MAPPED_BYTES);
-        assert_eq!(mapped_after(1, 1, &mut reader), 0, "somebody has written");
+        assert_eq!(mapped_after(1, 1, &mut reader), 0, "another connection has written");
         assert_eq!(mapped_after(READS_BEFORE_MAPPING, 2, &mut reader), 0);
         assert_eq!(mapped_after(1, 2, &mut reader), MAPPED_BYTES);
     }

@@ -222,7 +222,7 @@ impl WriterTask {
             Ok(true) => self.max_log_bytes = self.limits.max_log_bytes,
             Ok(false) => {
                 self.max_log_bytes = bytes.saturating_mul(2);
-                tracing::warn!(bytes, "the write-ahead log grows: somebody reads from it for long, such as a backup");
+                tracing::warn!(bytes, "the write-ahead log grows: a long read, such as a backup, uses it");
             }
             Err(error) => tracing::warn!(%error, bytes, "the write-ahead log cannot be emptied"),
         }

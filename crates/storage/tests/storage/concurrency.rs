@@ -160,7 +160,7 @@ async fn aborted_units_leave_nothing_and_take_nothing(test: TestDatabase) {
 
 /// Drops a `begin` at every stage. Without the rollback on release, later writes would be acknowledged and lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_begin_dropped_under_way_takes_nobodys_writes() {
+async fn a_begin_dropped_under_way_loses_no_writes() {
     let test = common::postgres().await;
     let options = DatabaseOptions { postgres_connections: 2, ..test.options.clone() };
     let database = connect(&options).await.expect("connects");

@@ -117,7 +117,7 @@ async fn who_waits_for_a_lock_costs_the_others_time_only() {
 
 /// The leader of a batch is dropped, and its followers cannot know the result. They are not written a second time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_written_again_when_the_one_who_wrote_is_cut() {
+async fn followers_are_not_written_again_when_their_leader_is_dropped() {
     let test = postgres().await;
     let mut unknown = 0;
     // The leader is unknown: it is in one of the halves.
@@ -150,5 +150,5 @@ async fn nobody_is_written_again_when_the_one_who_wrote_is_cut() {
             }
         }
     }
-    assert!(unknown > 0, "nobody was written by somebody else");
+    assert!(unknown > 0, "no follower was written by a leader");
 }

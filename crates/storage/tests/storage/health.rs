@@ -53,7 +53,7 @@ async fn a_database_behind_a_link_that_swallows_everything_is_away_until_it_answ
 async fn one_process_serves_a_file() {
     let (options, _folder) = sqlite_options();
     let first = connect(&options).await.expect("connects");
-    first.claim().expect("nobody else serves it");
+    first.claim().expect("no other process serves it");
     first.claim().expect("it does already");
     let second = connect(&options).await.expect("commands may use it");
     assert!(matches!(second.claim(), Err(SetupError::Served(_))));

@@ -12,7 +12,7 @@ on_both!(
     attempts_come_back_as_they_were,
     issues_come_back_as_they_were,
     of_32_writers_of_one_revision_one_succeeds,
-    refusals_are_counted_and_disturb_nobody,
+    refusals_are_counted_and_disturb_no_other_write,
     corrupt_entries_are_faults,
 );
 
@@ -41,7 +41,7 @@ async fn save(test: &TestDatabase, subject: &str, kind: SecretKind, state: Attem
 
 async fn attempts_come_back_as_they_were(test: TestDatabase) {
     assert_eq!(read(&test, "T1", PassCode).await, Entry::default(), "never written");
-    assert!(!save(&test, "T1", PassCode, attempts(1), 7).await, "nobody has written seven times");
+    assert!(!save(&test, "T1", PassCode, attempts(1), 7).await, "it was not written seven times");
     assert_eq!(read(&test, "T1", PassCode).await, Entry::default());
 
     assert!(save(&test, "T1", PassCode, attempts(u32::MAX), 0).await);
@@ -113,7 +113,7 @@ async fn of_32_writers_of_one_revision_one_succeeds(test: TestDatabase) {
     }
 }
 
-async fn refusals_are_counted_and_disturb_nobody(test: TestDatabase) {
+async fn refusals_are_counted_and_disturb_no_other_write(test: TestDatabase) {
     let (database, organisation) = (test.database.clone(), test.organisation);
     let refuse = async |seconds| {
         test.database.count_refused(organisation, "T1", PassCode, at(seconds)).await.expect("counts");

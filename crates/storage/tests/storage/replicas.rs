@@ -111,7 +111,7 @@ async fn own_writes_are_seen_and_those_of_others_as_soon_as_the_replica_has_them
     assert_eq!(stage.shown("a", None).await, is("new", false), "a caller's own write");
     assert_eq!(stage.shown("b", None).await, is("old", true), "it came from the replica");
     assert_eq!(stage.shown("b", Some(&after)).await, is("new", false), "what another process has written");
-    assert_eq!(stage.shown("b", Some("nonsense")).await, is("new", false), "whoever is not understood is safe");
+    assert_eq!(stage.shown("b", Some("nonsense")).await, is("new", false), "an unknown text is safe");
     let decides = masked(&stage.database, stage.organisation, ReadConsistency::Strong).await;
     assert_eq!(decides, "new", "a strong read is made from the primary");
     let (primary, replica) = stage.replicas.read_counts();
@@ -119,7 +119,7 @@ async fn own_writes_are_seen_and_those_of_others_as_soon_as_the_replica_has_them
 
     // An aborted call may have written.
     drop(stage.replicas.begin_write(&stage.caller("c")));
-    assert_eq!(stage.shown("d", None).await, is("new", false), "nobody knows what was written");
+    assert_eq!(stage.shown("d", None).await, is("new", false), "the written position is unknown");
     tokio::time::sleep(BEATS).await;
     assert_eq!(stage.shown("d", None).await, is("new", false), "the replica does not have it yet");
 
@@ -194,7 +194,7 @@ async fn a_standby_of_another_history_is_not_read_from() {
     };
     assert!(follow(&stage.primary, &stage.standby).await, "it has followed all the time");
     assert!(!follow(&new, &stage.standby).await, "it has another history");
-    assert!(!follow(&stage.primary, &new).await, "it follows nobody");
+    assert!(!follow(&stage.primary, &new).await, "it does not follow");
     assert!(!follow(&new, &new).await, "it is the primary itself");
     let stranger = block_in_place(|| {
         let stranger = Cluster::start().expect("a cluster");

@@ -133,13 +133,13 @@ impl Replica {
             None => {
                 let connection = connect(&self.options, Purpose::Heartbeat).await.map_err(store_error)?;
                 if Identity::of(&connection).await? != Identity::of(&replicas.primary.executor()).await? {
-                    return Err(Failure::fault("it is no copy of this database").into());
+                    return Err(Failure::fault("it is not a replica of this database").into());
                 }
                 poll_connection.insert(connection)
             }
         };
         let position = position::of_replica(poll_connection).await?;
-        let position = position.ok_or_else(|| Failure::fault("it does not follow anybody"))?;
+        let position = position.ok_or_else(|| Failure::fault("it is not a replica"))?;
         if self.state().pool.is_none() {
             // One URL may lead to several servers. The pool must use the server whose position is known.
             let this = position::this_server(poll_connection).await?;
@@ -153,9 +153,9 @@ impl Replica {
         let replica = self.number;
         let cause = cause.as_ref().and_then(std::error::Error::source).map(ToString::to_string);
         match status {
-            ReplicaStatus::InUse => tracing::info!(replica, "the replica is read from"),
-            ReplicaStatus::Lagging => tracing::warn!(replica, "the replica is too far behind to be read from"),
-            ReplicaStatus::Unreachable => tracing::warn!(replica, cause, "the replica is not read from"),
+            ReplicaStatus::InUse => tracing::info!(replica, "the replica is used"),
+            ReplicaStatus::Lagging => tracing::warn!(replica, "the replica lags too far behind and is not used"),
+            ReplicaStatus::Unreachable => tracing::warn!(replica, cause, "the replica is not used"),
         }
     }
 }

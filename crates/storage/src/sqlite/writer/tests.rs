@@ -73,7 +73,7 @@ async fn statements_share_a_commit_and_a_refused_one_costs_only_itself() {
     fixture.queued(60).await;
     let broken = write(&fixture.writer, "INSERT INTO r VALUES (99)".to_owned());
     fixture.queued(61).await;
-    assert!(fixture.ids().await.is_empty(), "they wait for whoever has a turn");
+    assert!(fixture.ids().await.is_empty(), "they wait for the running transaction");
     first.commit().await.expect("commits");
     let mut written = Vec::new();
     for write in writes {
@@ -95,7 +95,7 @@ async fn a_statement_that_runs_is_waited_for_and_one_that_waits_is_withdrawn() {
     let count =
         "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 3000000) SELECT max(n) FROM s";
     let long = write(&fixture.writer, format!("INSERT INTO t {count}"));
-    assert_eq!(long.await.expect("ran"), Ok(Vec::new()), "it takes longer than anybody waits for a turn");
+    assert_eq!(long.await.expect("ran"), Ok(Vec::new()), "it takes longer than requests wait in the queue");
     let transaction = fixture.writer.begin().await.expect("a transaction");
     let refused = write(&fixture.writer, "INSERT INTO t VALUES (1)".to_owned()).await.expect("ran");
     assert_eq!(refused, Err(queue_timeout_error()));
@@ -125,7 +125,7 @@ async fn a_failed_commit_is_told_to_all_statements_and_the_next_batch_is_sound()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn units_share_a_commit_and_bad_ones_cost_only_themselves() {
+async fn transactions_share_a_commit_and_failures_affect_only_themselves() {
     let fixture = fixture(Duration::from_secs(60)).await;
     let first = fixture.writer.begin().await.expect("a transaction");
     insert(&first, 1_000).await.expect("inserts");
@@ -138,7 +138,7 @@ async fn units_share_a_commit_and_bad_ones_cost_only_themselves() {
             match id % 4 {
                 0 => transaction.commit().await.is_ok(),
                 1 => insert(&transaction, 1_000).await.is_ok(),
-                2 => panic!("a unit of work that panics, on purpose"),
+                2 => panic!("a transaction that panics, on purpose"),
                 _ => false,
             }
         })
@@ -215,7 +215,7 @@ async fn a_full_disk_never_takes_what_was_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_unit_that_rests_for_too_long_loses_its_turn() {
+async fn a_transaction_that_is_idle_for_too_long_is_rolled_back() {
     let fixture = fixture(Duration::from_millis(50)).await;
     let idle = fixture.writer.begin().await.expect("a transaction");
     insert(&idle, 1).await.expect("inserts");
@@ -234,7 +234,7 @@ async fn requesters_that_go_away_do_not_hold_the_queue_up() {
         let writer = Arc::clone(&fixture.writer);
         let unit = tokio::spawn(async move {
             let transaction = writer.begin().await.expect("a transaction");
-            insert(&transaction, 5).await.expect("nobody ever commits it");
+            insert(&transaction, 5).await.expect("it is never committed");
             std::future::pending::<()>().await;
         });
         tokio::time::sleep(Duration::from_micros(round % 50 * 20)).await;
@@ -284,13 +284,13 @@ async fn the_log_stays_small_however_much_is_read() {
         transaction.commit().await.expect("commits");
         most = most.max(std::fs::metadata(fixture.folder.path().join("test.db-wal")).expect("a log").len());
     }
-    assert!(!reading.is_finished(), "somebody has always read");
+    assert!(!reading.is_finished(), "a reader was always active");
     reading.abort();
     assert!(most > LIMIT && most < LIMIT + LIMIT / 2, "the log had {most} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_reads_for_minutes_holds_nobody_up_for_seconds() {
+async fn a_read_of_minutes_does_not_delay_writes_for_seconds() {
     const LIMIT: u64 = 256 * 1024;
     let fixture = fixture_with(Duration::from_secs(60), LIMIT).await;
     let readers = connect_readers(&fixture.options, &Arc::default()).await.expect("connects");

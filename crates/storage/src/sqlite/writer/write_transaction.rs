@@ -41,5 +41,5 @@ impl WriteTransaction {
 }
 
 fn idle_timeout_error() -> Failure {
-    Failure::unavailable("the unit of work rested for too long and was rolled back")
+    Failure::unavailable("the transaction was idle for too long and was rolled back")
 }
