@@ -56,10 +56,9 @@ impl AccountStore for Database {
     }
 
     async fn ensure_organisation(&self, organisation: &Organisation) -> StoreResult<OrganisationRef> {
-        let mut sql = Sql::new(
-            Label::insert(&["organisation"]),
-            "INSERT INTO organisation \
-             (id, name, number_prefix, legacy_compatibility, definition, directory_version) VALUES (",
+        let mut sql = Sql::insert(
+            "organisation",
+            "(id, name, number_prefix, legacy_compatibility, definition, directory_version) VALUES (",
         );
         sql.bind(organisation.id.as_str()).push(", ").bind(organisation.name.as_str()).push(", ");
         sql.bind(organisation.number_prefix.as_str()).push(", ").bind(organisation.legacy_compatibility).push(", ");
@@ -73,10 +72,7 @@ impl AccountStore for Database {
     }
 
     async fn rename_organisation(&self, organisation: OrganisationKey, name: &str) -> StoreResult<()> {
-        let mut sql = Sql::new(
-            Label::update(&["organisation"]),
-            "UPDATE organisation SET directory_version = directory_version + 1, name = ",
-        );
+        let mut sql = Sql::update("organisation", "directory_version = directory_version + 1, name = ");
         sql.bind(name).push(" WHERE key = ").bind(organisation.0);
         self.write(sql).await?;
         Ok(())
@@ -112,10 +108,7 @@ impl AccountStore for Database {
     }
 
     async fn account(&self, organisation: OrganisationKey, user: &str) -> StoreResult<Option<UserAccount>> {
-        let mut sql = Sql::new(
-            Label::select(&["user_credential"]),
-            "SELECT c.* FROM user_credential c WHERE c.disabled_date IS NULL",
-        );
+        let mut sql = Sql::select("c.*", "user_credential", " c WHERE c.disabled_date IS NULL");
         sql.push(" AND c.organisation_key = ").bind(organisation.0).push(" AND c.user_id = ").bind(user);
         sql.find(&self.readers()).await?.first().map(account).transpose()
     }
@@ -165,7 +158,7 @@ impl AccountStore for Database {
     }
 
     async fn replace_api_key_hash(&self, id: &str, old: &CodeHash, new: &CodeHash) -> StoreResult<bool> {
-        let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET secret_hash = ");
+        let mut sql = Sql::update("api_key", "secret_hash = ");
         sql.bind(new.as_stored()).push(" WHERE id = ").bind(id).push(" AND secret_hash = ").bind(old.as_stored());
         sql.push(" AND revoked_date IS NULL RETURNING id");
         Ok(self.write(sql).await?.first().is_some())
@@ -173,7 +166,7 @@ impl AccountStore for Database {
 
     async fn record_key_use(&self, id: &str, used: Timestamp, address: Option<&str>) -> StoreResult<()> {
         let used = micros(used);
-        let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET last_used_date = ");
+        let mut sql = Sql::update("api_key", "last_used_date = ");
         sql.bind(used).push(", last_used_address = ").bind(address.map(str::to_owned));
         sql.push(" WHERE id = ").bind(id).push(" AND (last_used_date IS NULL OR last_used_date <= ");
         sql.bind(used - USE_PRECISION).push(")");

@@ -86,10 +86,7 @@ impl AdministrationStore for Database {
         {
             return Ok(Disabled::LastAdmin);
         }
-        let mut sql = Sql::new(
-            Label::update(&["user_credential"]),
-            "UPDATE user_credential SET disabled_date = COALESCE(disabled_date, ",
-        );
+        let mut sql = Sql::update("user_credential", "disabled_date = COALESCE(disabled_date, ");
         sql.bind(micros(now)).push("), disabled_password_hash = COALESCE(password_hash, disabled_password_hash)");
         sql.push(", password_hash = NULL, sessions_not_before = ").bind(sessions::not_before(now));
         sql.push(", revision = revision + 1 WHERE organisation_key = ").bind(organisation.0);
@@ -109,9 +106,9 @@ impl AdministrationStore for Database {
         let Some(user) = user_by_name(&mut transaction, organisation, username).await? else {
             return Ok(Change::Unknown);
         };
-        let mut sql = Sql::new(
-            Label::update(&["user_credential"]),
-            "UPDATE user_credential SET disabled_date = NULL, \
+        let mut sql = Sql::update(
+            "user_credential",
+            "disabled_date = NULL, \
              password_hash = COALESCE(password_hash, disabled_password_hash), disabled_password_hash = NULL, \
              revision = revision + 1 WHERE disabled_date IS NOT NULL AND organisation_key = ",
         );
@@ -134,8 +131,7 @@ impl AdministrationStore for Database {
         let mut transaction = self.begin().await?;
         transaction.lock_accounts(organisation).await?;
         let Some(key) = key(&mut transaction, organisation, id).await? else { return Ok(Change::Unknown) };
-        let mut sql =
-            Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET revoked_date = COALESCE(revoked_date, ");
+        let mut sql = Sql::update("api_key", "revoked_date = COALESCE(revoked_date, ");
         sql.bind(micros(now)).push("), secret_hash = ").bind(no_key.as_stored());
         sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id);
         transaction.all(sql).await?;
@@ -161,14 +157,14 @@ impl AdministrationStore for Database {
         if !key.terms.are_valid(now) {
             return Ok(Rotated::Ended);
         }
-        let mut sql = Sql::new(Label::select(&["api_key"]), "SELECT rotated_to FROM api_key WHERE id = ");
+        let mut sql = Sql::select("rotated_to", "api_key", " WHERE id = ");
         sql.bind(old);
         if let Some(next) = transaction.all(sql).await?.first().map(|row| get(row, "rotated_to")).transpose()?.flatten()
         {
             return Ok(Rotated::Replaced(next));
         }
         let ends = key.terms.expires.map_or(ends, |expires| expires.min(ends));
-        let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET rotated_to = ");
+        let mut sql = Sql::update("api_key", "rotated_to = ");
         sql.bind(new.0).push(", expires_date = ").bind(micros(ends)).push(" WHERE id = ").bind(old);
         transaction.all(sql).await?;
         let new = ApiKey { id: new.0.to_owned(), hash: new.1.clone(), ..key };
@@ -246,10 +242,9 @@ fn user_details(row: &QueryResult) -> StoreResult<UserDetails> {
 /// Returns the statement that inserts a key.
 pub(crate) fn insert_key(key: &ApiKey, created: Timestamp) -> Sql {
     let terms = &key.terms;
-    let mut sql = Sql::new(
-        Label::insert(&["api_key"]),
-        "INSERT INTO api_key \
-         (id, organisation_key, user_id, secret_hash, created_date, permissions, unit, expires_date) VALUES (",
+    let mut sql = Sql::insert(
+        "api_key",
+        "(id, organisation_key, user_id, secret_hash, created_date, permissions, unit, expires_date) VALUES (",
     );
     sql.bind(key.id.as_str()).push(", ").bind(key.organisation.0).push(", ").bind(key.user.as_str()).push(", ");
     sql.bind(key.hash.as_stored()).push(", ").bind(micros(created)).push(", ");
@@ -262,24 +257,20 @@ pub(crate) fn insert_key(key: &ApiKey, created: Timestamp) -> Sql {
 /// permissions that this key has now, so that no other key gains a permission.
 pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &ApiKey) -> StoreResult<()> {
     let Some(wanted) = key.terms.permissions else { return Ok(()) };
-    let mut sql = Sql::new(
-        Label::select(&["user_credential"]),
-        "SELECT permissions FROM user_credential WHERE organisation_key = ",
-    );
+    let mut sql = Sql::select("permissions", "user_credential", " WHERE organisation_key = ");
     sql.bind(key.organisation.0).push(" AND user_id = ").bind(key.user.as_str());
     let Some(row) = transaction.all(sql).await?.into_iter().next() else { return Ok(()) };
     let user = user_permissions(&row)?;
     if user.contains_all(wanted) {
         return Ok(());
     }
-    let mut sql =
-        Sql::new(Label::select(&["api_key"]), format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
+    let mut sql = Sql::select(KEY_COLUMNS, "api_key", " WHERE organisation_key = ");
     sql.bind(key.organisation.0).push(" AND user_id = ").bind(key.user.as_str());
     for other in transaction.all(sql).await?.iter().map(key_of_row) {
         let other = other?;
         let granted = other.terms.granted(user);
         if other.terms.permissions != Some(granted) {
-            let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET permissions = ");
+            let mut sql = Sql::update("api_key", "permissions = ");
             sql.bind(granted.to_string()).push(" WHERE id = ").bind(other.id);
             transaction.all(sql).await?;
         }
@@ -288,7 +279,7 @@ pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &A
     let missing = wanted.iter().filter(|permission| !user.contains(*permission)).map(Permission::name);
     let names: Vec<String> = std::iter::once(get(&row, "permissions")?).chain(missing.map(str::to_owned)).collect();
     let names = names.join(",");
-    let mut sql = Sql::new(Label::update(&["user_credential"]), "UPDATE user_credential SET permissions = ");
+    let mut sql = Sql::update("user_credential", "permissions = ");
     sql.bind(names.trim_start_matches(',')).push(" WHERE organisation_key = ").bind(key.organisation.0);
     sql.push(" AND user_id = ").bind(key.user.as_str());
     transaction.all(sql).await?;
@@ -296,8 +287,7 @@ pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &A
 }
 
 async fn key(transaction: &mut Transaction, organisation: OrganisationKey, id: &str) -> StoreResult<Option<ApiKey>> {
-    let mut sql =
-        Sql::new(Label::select(&["api_key"]), format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
+    let mut sql = Sql::select(KEY_COLUMNS, "api_key", " WHERE organisation_key = ");
     sql.bind(organisation.0).push(" AND id = ").bind(id);
     transaction.all(sql).await?.first().map(key_of_row).transpose()
 }

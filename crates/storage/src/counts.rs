@@ -56,10 +56,7 @@ pub(crate) async fn tokens_by_state<C: Connection>(connection: &C) -> StoreResul
     {
         return Ok(estimate);
     }
-    let sql = Sql::new(
-        Label::select(&["access_token"]),
-        "SELECT life_cycle_state, count(*) AS tokens FROM access_token GROUP BY life_cycle_state",
-    );
+    let sql = Sql::select("life_cycle_state, count(*) AS tokens", "access_token", " GROUP BY life_cycle_state");
     let rows = sql.all(connection).await?;
     let mut counts = zero_counts();
     for row in &rows {

@@ -137,15 +137,15 @@ async fn move_counts<C: Connection>(
         sql.push(")");
     };
     for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
-        let mut sql = Sql::new(Label::on("UPDATE", table), format!("UPDATE {table} SET subject = {aside}subject"));
+        let mut sql = Sql::update(table, &format!("subject = {aside}subject"));
         of_organisation(&mut sql, renamed, "", false);
         sql.all(connection).await?;
     }
     for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
-        let mut sql = Sql::new(Label::on("DELETE", table), format!("DELETE FROM {table}"));
+        let mut sql = Sql::delete(table, "");
         of_organisation(&mut sql, renamed, "", true);
         sql.all(connection).await?;
-        let mut sql = Sql::new(Label::on("UPDATE", table), format!("UPDATE {table} SET subject = CASE subject"));
+        let mut sql = Sql::update(table, "subject = CASE subject");
         for (old, new) in renamed {
             sql.push(" WHEN ").push(aside).bind(old.as_str()).push(" THEN ").bind(new.as_str());
         }
@@ -166,7 +166,7 @@ async fn update<C: Connection>(
 ) -> StoreResult<()> {
     let postgres = is_postgres(connection);
     for ids in ids.chunks(if postgres { ids.len().max(1) } else { 256 }) {
-        let mut sql = Sql::new(Label::on("UPDATE", table), format!("UPDATE {table} SET {columns}"));
+        let mut sql = Sql::update(table, columns);
         sql.push(" WHERE organisation_key = ").bind(organisation.0);
         if postgres {
             bulk_json::is_one_of(&mut sql, "id", ids)?;
@@ -205,8 +205,7 @@ async fn save_organisation<C: Connection>(
     if !changes.touches_reference() {
         return Ok(());
     }
-    let mut sql =
-        Sql::new(Label::update(&["organisation"]), "UPDATE organisation SET directory_version = directory_version + 1");
+    let mut sql = Sql::update("organisation", "directory_version = directory_version + 1");
     if let Some(organisation) = &changes.organisation {
         sql.push(", number_prefix = ").bind(organisation.number_prefix.as_str());
         sql.push(", legacy_compatibility = ").bind(organisation.legacy_compatibility);

@@ -156,9 +156,7 @@ impl Database {
         let snapshot = self.long_snapshot("enable_seqscan = on").await?;
         let mut counts = Vec::with_capacity(TABLES.len());
         for (what, table) in TABLES {
-            let rows: i64 =
-                scalar(&snapshot, Sql::new(Label::on("SELECT", table), format!("SELECT count(*) FROM {table}")))
-                    .await?;
+            let rows: i64 = scalar(&snapshot, Sql::select("count(*)", table, "")).await?;
             counts.push((what, rows.unsigned_abs()));
         }
         snapshot.commit().await.map_err(store_error)?;

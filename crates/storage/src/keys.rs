@@ -49,10 +49,7 @@ impl KeyStore for Database {
         after: Option<&Position>,
         limit: u32,
     ) -> StoreResult<Vec<(Position, VerificationCode)>> {
-        let mut sql = Sql::new(
-            Label::select(&["access_token"]),
-            "SELECT organisation_key, id, verification_hash, verification_sealed FROM access_token",
-        );
+        let mut sql = Sql::select("organisation_key, id, verification_hash, verification_sealed", "access_token", "");
         sql.push(" WHERE (");
         for (column, or) in [("verification_hash", " OR "), ("verification_sealed", ")")] {
             let prefix = format!("{current}$");
@@ -96,10 +93,7 @@ impl KeyStore for Database {
         limit: u32,
     ) -> StoreResult<Option<(u64, Position)>> {
         let key = named_key("pass_code_hash", Form::Parameter, self.backend_name());
-        let mut sql = Sql::new(
-            Label::select(&["access_token"]),
-            format!("SELECT organisation_key, id, pass_code_hash FROM access_token WHERE {key} = "),
-        );
+        let mut sql = Sql::select("organisation_key, id, pass_code_hash", "access_token", &format!(" WHERE {key} = "));
         sql.bind(parameter(unused.key)).push(" AND updated_date < ").bind(micros(unused.since));
         if let Some((organisation, id)) = after {
             sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
@@ -111,9 +105,9 @@ impl KeyStore for Database {
             let organisation: i32 = row.try_get("", "organisation_key").map_err(store_error)?;
             let id: String = row.try_get("", "id").map_err(store_error)?;
             let hash: String = row.try_get("", "pass_code_hash").map_err(store_error)?;
-            let mut sql = Sql::new(
-                Label::update(&["access_token"]),
-                "UPDATE access_token SET pass_code_hash = NULL, otp_hash = NULL, otp_expiration = NULL \
+            let mut sql = Sql::update(
+                "access_token",
+                "pass_code_hash = NULL, otp_hash = NULL, otp_expiration = NULL \
                  WHERE organisation_key = ",
             );
             sql.bind(organisation).push(" AND id = ").bind(id.as_str()).push(" AND pass_code_hash = ").bind(hash);
@@ -230,7 +224,7 @@ impl Database {
         let mut transaction = self.begin().await?;
         let mut replaced = 0;
         for ((organisation, id), old, new) in replacements {
-            let mut sql = Sql::new(Label::update(&["access_token"]), "UPDATE access_token SET verification_hash = ");
+            let mut sql = Sql::update("access_token", "verification_hash = ");
             sql.bind(new.hash.as_stored()).push(", verification_sealed = ").bind(new.sealed.as_stored());
             sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id.as_str());
             sql.push(" AND verification_hash = ").bind(old.hash.as_stored());

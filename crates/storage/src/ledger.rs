@@ -154,10 +154,9 @@ impl<'a> Row<'a> {
             }
             sql.push(" WHERE ");
         } else {
-            sql = Sql::new(Label::on("UPDATE", self.table), "UPDATE ");
-            sql.push(self.table);
+            sql = Sql::update(self.table, "");
             for (i, (column, value)) in columns.into_iter().enumerate() {
-                sql.push(if i == 0 { " SET " } else { ", " }).push(column).push(" = ").bind(value);
+                sql.push(if i == 0 { "" } else { ", " }).push(column).push(" = ").bind(value);
             }
             sql.push(" WHERE organisation_key = ").bind(self.organisation.0);
             sql.push(" AND subject = ").bind(self.subject).push(" AND kind = ").bind(self.kind).push(" AND ");
@@ -168,8 +167,7 @@ impl<'a> Row<'a> {
 
     /// Returns an insert up to the action for an existing row.
     fn insert(&self, columns: &[(&'static str, Value)]) -> Sql {
-        let mut sql = Sql::new(Label::on("INSERT", self.table), "INSERT INTO ");
-        sql.push(self.table).push(" (organisation_key, subject, kind");
+        let mut sql = Sql::insert(self.table, "(organisation_key, subject, kind");
         for (column, _) in columns {
             sql.push(", ").push(column);
         }

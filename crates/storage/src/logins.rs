@@ -58,10 +58,7 @@ impl LoginStore for Database {
     }
 
     async fn login_attempts(&self, organisation: OrganisationKey, subject: &str) -> StoreResult<Entry<Attempts>> {
-        let mut sql = Sql::new(
-            Label::select(&["credential_attempt"]),
-            "SELECT * FROM credential_attempt WHERE organisation_key = ",
-        );
+        let mut sql = Sql::select("*", "credential_attempt", " WHERE organisation_key = ");
         sql.bind(organisation.0).push(" AND subject = ").bind(subject).push(" AND kind = ").bind(PASSWORD_KIND);
         let rows = sql.find(&self.readers()).await?;
         let Some(row) = rows.first() else { return Ok(Entry::default()) };
@@ -96,10 +93,7 @@ impl LoginStore for Database {
         network: &Network,
         at: Timestamp,
     ) -> StoreResult<()> {
-        let mut sql = Sql::new(
-            Label::insert(&["known_network"]),
-            "INSERT INTO known_network (organisation_key, user_id, network, last_date) SELECT ",
-        );
+        let mut sql = Sql::insert("known_network", "(organisation_key, user_id, network, last_date) SELECT ");
         sql.bind(organisation.0).push(", ").bind(user).push(", ").bind(network.as_str()).push(", ").bind(micros(at));
         sql.push(" WHERE (SELECT count(*) FROM known_network WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user).push(" AND network <> ").bind(network.as_str());
@@ -108,10 +102,7 @@ impl LoginStore for Database {
         // A network that an operator entered keeps NULL.
         sql.push(" WHERE known_network.last_date < excluded.last_date");
         self.write(sql).await?;
-        let mut sql = Sql::new(
-            Label::update(&["user_credential"]),
-            "UPDATE user_credential SET first_login_date = COALESCE(first_login_date, ",
-        );
+        let mut sql = Sql::update("user_credential", "first_login_date = COALESCE(first_login_date, ");
         sql.bind(micros(at)).push("), last_login_date = ").bind(micros(at));
         sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND user_id = ").bind(user);
         self.write(sql).await?;
@@ -122,10 +113,7 @@ impl LoginStore for Database {
         if networks.is_empty() {
             return Ok(());
         }
-        let mut sql = Sql::new(
-            Label::insert(&["known_network"]),
-            "INSERT INTO known_network (organisation_key, user_id, network, last_date) VALUES ",
-        );
+        let mut sql = Sql::insert("known_network", "(organisation_key, user_id, network, last_date) VALUES ");
         for (index, network) in networks.iter().enumerate() {
             sql.push(if index == 0 { "(" } else { ", (" }).bind(organisation.0).push(", ").bind(user);
             sql.push(", ").bind(network.as_str()).push(", NULL)");
@@ -142,7 +130,7 @@ impl LoginStore for Database {
         old: &PassCodeHash,
         new: &PassCodeHash,
     ) -> StoreResult<bool> {
-        let mut sql = Sql::new(Label::update(&["user_credential"]), "UPDATE user_credential SET password_hash = ");
+        let mut sql = Sql::update("user_credential", "password_hash = ");
         sql.bind(new.as_stored()).push(" WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user).push(" AND password_hash = ").bind(old.as_stored());
         sql.push(" RETURNING user_id");
@@ -151,10 +139,7 @@ impl LoginStore for Database {
 
     async fn unlock_logins(&self, organisation: OrganisationKey, user: &str, now: Timestamp) -> StoreResult<Unlocked> {
         let mut transaction = self.begin().await?;
-        let mut sql = Sql::new(
-            Label::select(&["credential_attempt"]),
-            "SELECT in_a_row, locked_until, day_arrival FROM credential_attempt WHERE ",
-        );
+        let mut sql = Sql::select("in_a_row, locked_until, day_arrival", "credential_attempt", " WHERE ");
         subjects(&mut sql, organisation, &subject_prefix(user));
         let mut locked = false;
         for row in transaction.all(sql).await? {
@@ -168,9 +153,9 @@ impl LoginStore for Database {
             locked |= attempts.lock(&NETWORK_LOCK, now).is_some();
         }
         // The revision is incremented, so that a concurrent count of an attempt reads the row again.
-        let mut sql = Sql::new(
-            Label::update(&["credential_attempt"]),
-            "UPDATE credential_attempt SET in_a_row = 0, locked_until = NULL, day_arrival = NULL, \
+        let mut sql = Sql::update(
+            "credential_attempt",
+            "in_a_row = 0, locked_until = NULL, day_arrival = NULL, \
              revision = revision + 1 WHERE ",
         );
         subjects(&mut sql, organisation, &subject_prefix(user));
@@ -185,7 +170,7 @@ impl LoginStore for Database {
     }
 
     async fn locked_users(&self, organisation: OrganisationKey, now: Timestamp) -> StoreResult<Vec<String>> {
-        let mut sql = Sql::new(Label::select(&["credential_attempt"]), "SELECT subject FROM credential_attempt WHERE ");
+        let mut sql = Sql::select("subject", "credential_attempt", " WHERE ");
         subjects(&mut sql, organisation, "login/");
         sql.push(" AND locked_until > ").bind(micros(now)).push(" ORDER BY subject").limit(MAX_LOCKED);
         let rows = sql.find(&self.readers()).await?;
@@ -215,20 +200,20 @@ impl LoginStore for Database {
     }
 
     async fn sweep_logins(&self, now: Timestamp) -> StoreResult<()> {
-        let mut sql = Sql::new(Label::delete(&["known_network"]), "DELETE FROM known_network WHERE last_date < ");
+        let mut sql = Sql::delete("known_network", " WHERE last_date < ");
         sql.bind(micros(now - KNOWN_NETWORK_LIFETIME));
         self.write(sql).await?;
         // An attempt counts until one day after it, and until the end of its lock. The daily limit ends later than the
         // last attempt, so that its end is the date of the row.
         let decayed = micros(now - SERIES_LIFETIME);
         for organisation in self.organisations().await? {
-            let mut sql = Sql::new(Label::delete(&["credential_attempt"]), "DELETE FROM credential_attempt WHERE ");
+            let mut sql = Sql::delete("credential_attempt", " WHERE ");
             subjects(&mut sql, organisation.key, "login/");
             for column in ["day_arrival", "locked_until", "last_refused"] {
                 sql.push(" AND COALESCE(").push(column).push(", 0) < ").bind(decayed);
             }
             self.write(sql).await?;
-            let mut sql = Sql::new(Label::delete(&["credential_attempt"]), "DELETE FROM credential_attempt WHERE ");
+            let mut sql = Sql::delete("credential_attempt", " WHERE ");
             subjects(&mut sql, organisation.key, "login/");
             sql.push(" AND subject IN (SELECT subject FROM credential_attempt WHERE ");
             subjects(&mut sql, organisation.key, "login/");

@@ -8,7 +8,6 @@ use access_tokens_domain::text;
 use crate::database::Database;
 use crate::error::store_error;
 use crate::sql::Sql;
-use crate::sql::label::Label;
 
 /// Number of rows that are read at a time. A row has at most three texts, so that a page is at most a few MiB.
 const PAGE_ROWS: u32 = 5_000;
@@ -64,15 +63,13 @@ impl Database {
         organisation: i32,
         is_over: &impl Fn() -> bool,
     ) -> StoreResult<(u64, u64, bool)> {
+        let selected = format!("id, {}", columns.join(", "));
         let (mut read, mut old, mut after) = (0, 0, String::new());
         loop {
             if is_over() {
                 return Ok((read, old, false));
             }
-            let mut sql = Sql::new(
-                Label::on("SELECT", table),
-                format!("SELECT id, {} FROM {table} WHERE organisation_key = ", columns.join(", ")),
-            );
+            let mut sql = Sql::select(&selected, table, " WHERE organisation_key = ");
             sql.bind(organisation).push(" AND id > ").bind(after.as_str()).push(" ORDER BY id").limit(PAGE_ROWS);
             let rows = sql.find(&self.readers()).await?;
             for row in &rows {

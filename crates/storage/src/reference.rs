@@ -112,7 +112,7 @@ impl io::Write for Counter {
 
 /// Reads the stored version.
 pub(crate) async fn version<C: Connection>(connection: &C, organisation: OrganisationKey) -> StoreResult<i64> {
-    let mut sql = Sql::new(Label::select(&["organisation"]), "SELECT directory_version FROM organisation WHERE key = ");
+    let mut sql = Sql::select("directory_version", "organisation", " WHERE key = ");
     sql.bind(organisation.0);
     let rows = sql.all(connection).await?;
     let row = rows.first().ok_or_else(|| unknown_organisation(organisation))?;

@@ -7,7 +7,6 @@ use access_tokens_domain::store::{LAST_NUMBER, Sequence, StoreResult};
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 use crate::sql::connection::Connection;
-use crate::sql::label::Label;
 use crate::sql::row_reader::WriteResult;
 
 /// Number of digits of a number of a sequence.
@@ -20,10 +19,7 @@ const PAGE_SIZE: u32 = 64;
 
 /// Returns the statement that takes `count` numbers; its row has the first one.
 pub(crate) fn take(organisation: OrganisationKey, sequence: Sequence, count: u32) -> Sql {
-    let mut sql = Sql::new(
-        Label::insert(&["number_sequence"]),
-        "INSERT INTO number_sequence (organisation_key, name, next) VALUES (",
-    );
+    let mut sql = Sql::insert("number_sequence", "(organisation_key, name, next) VALUES (");
     sql.bind(organisation.0).push(", ").bind(sequence.name()).push(", 1 + CAST(").bind(i64::from(count));
     sql.push(" AS BIGINT)) ON CONFLICT (organisation_key, name) DO UPDATE SET next = number_sequence.next + ");
     sql.push("CAST($3 AS BIGINT) RETURNING next - CAST($3 AS BIGINT) AS first");
@@ -42,16 +38,12 @@ pub(crate) async fn raise<C: Connection>(
     sequence: Sequence,
     highest: i64,
 ) -> StoreResult<()> {
-    let mut sql =
-        Sql::new(Label::select(&["number_sequence"]), "SELECT next FROM number_sequence WHERE organisation_key = ");
+    let mut sql = Sql::select("next", "number_sequence", " WHERE organisation_key = ");
     sql.bind(organisation.0).push(" AND name = ").bind(sequence.name()).push(" AND next > ").bind(highest);
     if !sql.all(connection).await?.is_empty() {
         return Ok(());
     }
-    let mut sql = Sql::new(
-        Label::insert(&["number_sequence"]),
-        "INSERT INTO number_sequence (organisation_key, name, next) VALUES (",
-    );
+    let mut sql = Sql::insert("number_sequence", "(organisation_key, name, next) VALUES (");
     sql.bind(organisation.0).push(", ").bind(sequence.name()).push(", ").bind(highest.saturating_add(1));
     sql.push(") ON CONFLICT (organisation_key, name) DO UPDATE SET next = excluded.next");
     sql.push(" WHERE number_sequence.next < excluded.next");
@@ -71,7 +63,7 @@ pub(crate) async fn realign<C: Connection>(
     if highest > 0 {
         raise(connection, organisation, sequence, highest).await?;
     }
-    let mut sql = Sql::new(Label::update(&["number_sequence"]), "UPDATE number_sequence SET next = ");
+    let mut sql = Sql::update("number_sequence", "next = ");
     sql.bind(highest.saturating_add(1)).push(" WHERE organisation_key = ").bind(organisation.0);
     sql.push(" AND name = ").bind(sequence.name()).push(" AND next > ").bind(LAST_NUMBER);
     sql.all(connection).await?;
@@ -92,10 +84,7 @@ async fn highest_stored<C: Connection>(
     };
     let mut below = format!("{prefix}{FIRST_IGNORED_NUMBER}");
     loop {
-        let mut sql = Sql::new(
-            Label::select(&["access_token"]),
-            format!("SELECT {column} FROM access_token WHERE organisation_key = "),
-        );
+        let mut sql = Sql::select(column, "access_token", " WHERE organisation_key = ");
         sql.bind(organisation.0).push(&format!(" AND {column} >= ")).bind(format!("{prefix}0"));
         sql.push(&format!(" AND {column} < ")).bind(below.as_str());
         sql.push(&format!(" AND length({column}) = "))

@@ -90,10 +90,7 @@ pub(crate) fn open(session: &NewSession<'_>, sqlite: bool) -> Sql {
 
 /// Records that a session was released.
 pub(crate) fn release(session: &str, expires: Timestamp, sqlite: bool) -> Sql {
-    let mut sql = Sql::new(
-        Label::insert(&["released_session"]),
-        "INSERT INTO released_session (id, released_at, expires_at) VALUES (",
-    );
+    let mut sql = Sql::insert("released_session", "(id, released_at, expires_at) VALUES (");
     sql.bind(session).push(", ").push(database_time(sqlite)).push(", ").bind(micros(expires));
     sql.push(") ON CONFLICT (id) DO NOTHING");
     sql
@@ -102,7 +99,7 @@ pub(crate) fn release(session: &str, expires: Timestamp, sqlite: bool) -> Sql {
 /// Deletes the rows of open sessions.
 pub(crate) fn delete(sessions: &[(OrganisationKey, String)]) -> Vec<Sql> {
     let pieces = sessions.chunks(DELETE_BATCH_SIZE).map(|piece| {
-        let mut sql = Sql::new(Label::delete(&["session"]), "DELETE FROM session WHERE ");
+        let mut sql = Sql::delete("session", " WHERE ");
         for (place, (organisation, id)) in piece.iter().enumerate() {
             sql.push(if place == 0 { "(organisation_key = " } else { " OR (organisation_key = " });
             sql.bind(organisation.0).push(" AND id = ").bind(id.as_str()).push(")");
@@ -148,10 +145,7 @@ pub(crate) fn page(rows: &[QueryResult]) -> StoreResult<ReleasedPage> {
 
 /// Deletes expired rows and returns their ids. Skips rows that another replica is deleting.
 pub(crate) fn forget((table, key, expires): (&str, &str, &str), now: Timestamp, limit: u32, sqlite: bool) -> Sql {
-    let mut sql = Sql::new(
-        Label::on("DELETE", table),
-        format!("DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {expires} <= "),
-    );
+    let mut sql = Sql::delete(table, &format!(" WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {expires} <= "));
     sql.bind(micros(now)).limit(limit);
     sql.push(if sqlite { "" } else { " FOR UPDATE SKIP LOCKED" }).push(") RETURNING id");
     sql
@@ -180,7 +174,7 @@ pub(crate) fn end(organisation: OrganisationKey, ended: SessionOwner<'_>, now: T
     release.push(database_time(sqlite)).push(", expires FROM session");
     of(&mut release);
     release.push(" AND expires > ").bind(micros(now)).push(" ON CONFLICT (id) DO NOTHING");
-    let mut delete = Sql::new(Label::delete(&["session"]), "DELETE FROM session");
+    let mut delete = Sql::delete("session", "");
     of(&mut delete);
     [release, delete]
 }
@@ -195,8 +189,7 @@ pub(crate) async fn end_after_import<C: Connection>(
 ) -> StoreResult<()> {
     let sqlite = !is_postgres(connection);
     for (user, now) in &changes.password_changes {
-        let mut sql =
-            Sql::new(Label::update(&["user_credential"]), "UPDATE user_credential SET sessions_not_before = ");
+        let mut sql = Sql::update("user_credential", "sessions_not_before = ");
         sql.bind(not_before(*now)).push(", password_changed_date = ").bind(micros(*now));
         sql.push(", revision = revision + 1 WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user.as_str());
@@ -206,16 +199,15 @@ pub(crate) async fn end_after_import<C: Connection>(
         }
     }
     for (user, now) in &changes.first_passwords {
-        let mut sql =
-            Sql::new(Label::update(&["user_credential"]), "UPDATE user_credential SET password_changed_date = ");
+        let mut sql = Sql::update("user_credential", "password_changed_date = ");
         sql.bind(micros(*now)).push(" WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user.as_str());
         sql.all(connection).await?;
     }
     for credential in changes.credentials.iter().filter(|credential| credential.password.is_some()) {
-        let mut sql = Sql::new(
-            Label::update(&["user_credential"]),
-            "UPDATE user_credential SET disabled_password_hash = password_hash, password_hash = NULL \
+        let mut sql = Sql::update(
+            "user_credential",
+            "disabled_password_hash = password_hash, password_hash = NULL \
              WHERE disabled_date IS NOT NULL AND organisation_key = ",
         );
         sql.bind(organisation.0).push(" AND user_id = ").bind(credential.user.as_str());

@@ -131,15 +131,11 @@ pub(crate) async fn count_exclusively<C: Connection>(
             OwnerKey::AccountsReceivable(id) => ("accounts_receivable", id),
             OwnerKey::RewardsParticipant(id) => ("rewards_participant", id),
         };
-        let mut sql = Sql::new(Label::on("SELECT", table), "SELECT id FROM ");
-        sql.push(table).push(" WHERE organisation_key = ").bind(organisation.0);
-        sql.push(" AND id = ").bind(id).push(" FOR UPDATE");
+        let mut sql = Sql::select("id", table, " WHERE organisation_key = ");
+        sql.bind(organisation.0).push(" AND id = ").bind(id).push(" FOR UPDATE");
         sql.all(connection).await?;
     }
-    let mut sql = Sql::new(
-        Label::select(&["access_token"]),
-        "SELECT count(*) AS tokens FROM access_token WHERE organisation_key = ",
-    );
+    let mut sql = Sql::select("count(*) AS tokens", "access_token", " WHERE organisation_key = ");
     sql.bind(organisation.0);
     owned_by(&mut sql, owner, classification);
     let rows = sql.all(connection).await?;

@@ -129,7 +129,7 @@ impl Transaction {
 /// Returns the statement that locks the row of the organisation until the end of the transaction. It is a row of a
 /// table of the service: unlike an advisory lock, other roles cannot lock it. Reads and new tokens do not wait for it.
 fn directory_lock(organisation: OrganisationKey) -> Sql {
-    let mut sql = Sql::new(Label::select(&["organisation"]), "SELECT key FROM organisation WHERE key = ");
+    let mut sql = Sql::select("key", "organisation", " WHERE key = ");
     sql.bind(organisation.0).push(" FOR NO KEY UPDATE");
     sql
 }

@@ -78,10 +78,7 @@ impl Database {
                 sql.push(" WHERE ").push(&named_key(column, Form::Parameter, self.backend_name()));
                 sql.push(" = ").bind(parameter(unused.key));
             };
-            let mut sql = Sql::new(
-                Label::update(&["user_credential"]),
-                format!("UPDATE user_credential SET {column} = NULL, password_changed_date = "),
-            );
+            let mut sql = Sql::update("user_credential", &format!("{column} = NULL, password_changed_date = "));
             sql.bind(micros(now)).push(", revision = revision + 1");
             under_key(&mut sql);
             for date in ["last_login_date", "password_changed_date"] {
@@ -89,8 +86,7 @@ impl Database {
             }
             sql.push(if undated { "" } else { HAS_DATE }).push(" RETURNING organisation_key, user_id");
             withdrawn.extend(users(&transaction.all(sql).await?)?);
-            let mut sql =
-                Sql::new(Label::select(&["user_credential"]), "SELECT organisation_key, user_id FROM user_credential");
+            let mut sql = Sql::select("organisation_key, user_id", "user_credential", "");
             under_key(&mut sql);
             // Users whose passwords were removed have a date now.
             sql.push(HAS_NO_DATE);
@@ -107,7 +103,7 @@ impl Database {
         no_key: &CodeHash,
         now: Timestamp,
     ) -> StoreResult<Vec<UserKey>> {
-        let mut sql = Sql::new(Label::update(&["api_key"]), "UPDATE api_key SET revoked_date = ");
+        let mut sql = Sql::update("api_key", "revoked_date = ");
         sql.bind(micros(now)).push(", secret_hash = ").bind(no_key.as_stored());
         sql.push(" WHERE ").push(&named_key("secret_hash", Form::Prefix, self.backend_name())).push(" = ");
         sql.bind(unused.key).push(" AND revoked_date IS NULL AND (expires_date IS NULL OR expires_date > ");
@@ -124,9 +120,7 @@ impl Database {
 
 /// Returns all organisations in the order of their keys.
 async fn organisations(transaction: &mut Transaction) -> StoreResult<Vec<OrganisationKey>> {
-    let rows = transaction
-        .all(Sql::new(Label::select(&["organisation"]), "SELECT key FROM organisation ORDER BY key"))
-        .await?;
+    let rows = transaction.all(Sql::select("key", "organisation", " ORDER BY key")).await?;
     rows.iter().map(|row| row.try_get("", "key").map(OrganisationKey).map_err(store_error)).collect()
 }
 

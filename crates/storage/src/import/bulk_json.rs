@@ -104,9 +104,8 @@ pub(super) async fn remove<E: EntityTrait, C: Connection>(
     // This statement is rare and has no order to enforce. It is planned when it runs, with the number of rows that
     // exist then.
     connection.set("SET LOCAL plan_cache_mode = force_custom_plan").await.map_err(store_error)?;
-    let table = E::default().table_name();
-    let mut sql = Sql::new(Label::on("DELETE", table), "DELETE FROM ");
-    sql.push(table).push(" WHERE organisation_key = ").bind(organisation.0);
+    let mut sql = Sql::delete(E::default().table_name(), " WHERE organisation_key = ");
+    sql.bind(organisation.0);
     is_one_of(&mut sql, "id", ids)?;
     sql.all(connection).await?;
     Ok(())
@@ -148,11 +147,9 @@ pub(super) async fn insert<E: EntityTrait, C: Connection>(connection: &C, rows: 
 fn new_rows<E: EntityTrait>(rows: &[E::Model]) -> StoreResult<Sql> {
     let (table, columns) = (E::default().table_name(), columns::<E>().join(", "));
     // The name of the table is a type too. Columns that a JSON row leaves out are NULL.
-    let mut sql = Sql::new(
-        Label::on("INSERT", table),
-        format!(
-            "INSERT INTO {table} ({columns}) SELECT {columns} FROM pg_catalog.json_populate_recordset(NULL::{table}, CAST("
-        ),
+    let mut sql = Sql::insert(
+        table,
+        &format!("({columns}) SELECT {columns} FROM pg_catalog.json_populate_recordset(NULL::{table}, CAST("),
     );
     sql.bind(json(&rows.iter().map(Row).collect::<Vec<_>>())?).push(" AS json))");
     Ok(sql)

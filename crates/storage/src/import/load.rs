@@ -12,7 +12,6 @@ use crate::convert;
 use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant, user_credential};
 use crate::error::store_error;
 use crate::sql::connection::Connection;
-use crate::sql::label::Label;
 use crate::sql::{Sql, is_postgres};
 
 /// Maximum number of tokens that one statement locks and reads. The rows of a statement take as much memory as the
@@ -82,10 +81,7 @@ async fn accounts_named<C: Connection>(
 ) -> StoreResult<Vec<String>> {
     let mut ids = Vec::new();
     for names in names.chunks(NAME_BATCH_SIZE) {
-        let mut sql = Sql::new(
-            Label::select(&["accounts_receivable"]),
-            "SELECT min(id), max(id) FROM accounts_receivable WHERE organisation_key = ",
-        );
+        let mut sql = Sql::select("min(id), max(id)", "accounts_receivable", " WHERE organisation_key = ");
         sql.bind(organisation.0);
         // Only the beginning of a name is indexed.
         for (i, name) in names.iter().enumerate() {

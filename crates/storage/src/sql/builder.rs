@@ -22,6 +22,26 @@ impl Sql {
         Self { label, text: text.into(), values: Vec::new() }
     }
 
+    /// Starts `SELECT columns FROM table` with the text that follows.
+    pub(crate) fn select(columns: &str, table: &str, text: &str) -> Self {
+        Self::new(Label::on("SELECT", table), format!("SELECT {columns} FROM {table}{text}"))
+    }
+
+    /// Starts `INSERT INTO table` with the text that follows.
+    pub(crate) fn insert(table: &str, text: &str) -> Self {
+        Self::new(Label::on("INSERT", table), format!("INSERT INTO {table} {text}"))
+    }
+
+    /// Starts `UPDATE table SET` with the text that follows.
+    pub(crate) fn update(table: &str, text: &str) -> Self {
+        Self::new(Label::on("UPDATE", table), format!("UPDATE {table} SET {text}"))
+    }
+
+    /// Starts `DELETE FROM table` with the text that follows.
+    pub(crate) fn delete(table: &str, text: &str) -> Self {
+        Self::new(Label::on("DELETE", table), format!("DELETE FROM {table}{text}"))
+    }
+
     /// Creates a statement with a constant text and its values in their order.
     pub(crate) fn fixed(label: Label, text: &str, values: Vec<Value>) -> Self {
         Self { label, text: text.to_owned(), values }

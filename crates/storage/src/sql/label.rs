@@ -32,10 +32,6 @@ impl Label {
         Self { operation: "UPDATE", tables }
     }
 
-    pub(crate) const fn delete(tables: &'static [&'static str]) -> Self {
-        Self { operation: "DELETE", tables }
-    }
-
     /// Returns the label of an operation on one of [`TABLES`].
     pub(crate) fn on(operation: &'static str, table: &str) -> Self {
         let tables = TABLES.iter().position(|known| *known == table).map_or(&[][..], |at| &TABLES[at..=at]);
