@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::{CallState, ReadConsistency, StoreError, StoreResult};
 use sea_orm::{AccessMode, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::counts::{self, Connections};
 use crate::error::store_error;
 use crate::lookup::Lookup;
 use crate::migration;
@@ -239,22 +237,6 @@ impl Database {
             Backend::Sqlite { writer, .. } => Some(writer.waiting()),
             Backend::Postgres(_) => None,
         }
-    }
-
-    /// Returns the connections that calls use, by purpose.
-    pub fn connections(&self) -> Vec<Connections> {
-        match &*self.backend {
-            Backend::Sqlite { readers, .. } => vec![Connections::of("readers", readers)],
-            Backend::Postgres(pools) => pools.connections(),
-        }
-    }
-
-    /// Returns the number of access tokens in each state, in all organisations.
-    ///
-    /// The counts come from a scan of the whole table. On PostgreSQL with many tokens they are the estimates of the
-    /// planner, which takes a new sample whenever a tenth of the table has changed.
-    pub async fn tokens_by_state(&self) -> StoreResult<Vec<(LifeCycleState, u64)>> {
-        counts::tokens_by_state(&self.readers()).await
     }
 
     /// Refuses new work and closes the connections. Running reads of a SQLite file are interrupted; write transactions

@@ -1,12 +1,14 @@
 //! Inspection of a database for operators. It never writes.
 
+use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::StoreResult;
 use access_tokens_domain::time::Timestamp;
 use sea_orm::EntityTrait;
 use sea_orm_migration::seaql_migrations;
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 
-use crate::database::Database;
+use crate::counts::{self, Connections};
+use crate::database::{Backend, Database};
 use crate::error::{Failure, store_error};
 use crate::migration::Migrator;
 use crate::options::{SetupError, setup_error};
@@ -149,6 +151,22 @@ impl Database {
         let micros: i64 = self.one(sql).await?;
         let time = Timestamp::from_timestamp_micros(micros);
         time.map(Some).ok_or_else(|| Failure::fault("no such time").into())
+    }
+
+    /// Returns the connections that calls use, by purpose.
+    pub fn connections(&self) -> Vec<Connections> {
+        match &*self.backend {
+            Backend::Sqlite { readers, .. } => vec![Connections::of("readers", readers)],
+            Backend::Postgres(pools) => pools.connections(),
+        }
+    }
+
+    /// Returns the number of access tokens in each state, in all organisations.
+    ///
+    /// The counts come from a scan of the whole table. On PostgreSQL with many tokens they are the estimates of the
+    /// planner, which takes a new sample whenever a tenth of the table has changed.
+    pub async fn tokens_by_state(&self) -> StoreResult<Vec<(LifeCycleState, u64)>> {
+        counts::tokens_by_state(&self.readers()).await
     }
 
     /// Returns the number of rows of the main tables, by name.
