@@ -27,8 +27,6 @@ mod new_token;
 mod old_texts;
 mod options;
 mod owners;
-#[cfg(test)]
-mod plans;
 mod postgres;
 mod reference;
 mod schema;
@@ -37,6 +35,8 @@ mod sessions;
 mod sql;
 mod sqlite;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod transaction;
 mod url;

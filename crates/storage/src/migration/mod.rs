@@ -137,6 +137,4 @@ pub(crate) async fn pending<'c>(connection: impl IntoSchemaManagerConnection<'c>
 }
 
 #[cfg(test)]
-mod rules;
-#[cfg(test)]
 mod tests;

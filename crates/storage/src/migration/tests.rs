@@ -1,3 +1,5 @@
+mod rules;
+
 use sea_orm_migration::sea_orm::Statement;
 
 use super::*;

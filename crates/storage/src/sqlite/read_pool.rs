@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
     use crate::options::DatabaseOptions;
-    use crate::plans::{ORGANISATION, TOKENS, insert_fixtures};
+    use crate::tests::query_plans::{ORGANISATION, TOKENS, insert_fixtures};
     use crate::{lookup, migration};
 
     #[tokio::test]
