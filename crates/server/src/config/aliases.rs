@@ -12,14 +12,14 @@ pub(super) struct Alias {
 pub(super) const ALIASES: [Alias; 11] = [
     Alias { old: "gateway.time_zone", new: "time_zone", accepts_equal: true },
     renamed("database.connections", "database.max_connections"),
-    renamed("grpc.max_concurrent_requests", "grpc.max_concurrent_requests"),
-    renamed("grpc.max_anonymous_requests", "grpc.max_anonymous_requests"),
-    renamed("grpc.max_anonymous_requests_per_address", "grpc.max_anonymous_requests_per_address"),
+    renamed("grpc.calls_at_once", "grpc.max_concurrent_requests"),
+    renamed("grpc.anonymous_calls_at_once", "grpc.max_anonymous_requests"),
+    renamed("grpc.anonymous_calls_per_address", "grpc.max_anonymous_requests_per_address"),
     renamed("grpc.connections", "grpc.max_connections"),
-    renamed("grpc.max_anonymous_connections_per_address", "grpc.max_anonymous_connections_per_address"),
-    renamed("grpc.max_connection_age_seconds", "grpc.max_connection_age_seconds"),
+    renamed("grpc.anonymous_connections_per_address", "grpc.max_anonymous_connections_per_address"),
+    renamed("grpc.connection_age_seconds", "grpc.max_connection_age_seconds"),
     renamed("http.connections", "http.max_connections"),
-    renamed("http.max_anonymous_connections_per_address", "http.max_anonymous_connections_per_address"),
+    renamed("http.anonymous_connections_per_address", "http.max_anonymous_connections_per_address"),
     renamed("notifications.queue", "notifications.queue_size"),
 ];
 
