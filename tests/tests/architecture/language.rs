@@ -132,7 +132,6 @@ fn files(root: &Path, folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-#[ignore = "comments and documents are being rewritten; it is switched on when all of them keep the rules"]
 fn comments_and_documents_are_plain() {
     let root = crate::workspace();
     let (mut all, mut covered) = (Vec::new(), 0);
