@@ -131,17 +131,14 @@ impl Client {
         request
     }
 
-    /// Calls a method of AccessTokenService by its name.
-    pub async fn try_call(&self, method: &str, request: Value) -> Result<Value, Refusal> {
-        self.unary("AccessTokenService", method, &request).await
-    }
-
-    /// Calls a unary method. The descriptors of the contract determine its messages, so there is no list of methods here.
-    async fn unary(&self, service: &str, method: &str, request: &Value) -> Result<Value, Refusal> {
-        let path = format!("/accesstoken.v1.{service}/{method}");
-        let method = options::method(&path).unwrap_or_else(|| panic!("there is no method {path}"));
+    /// Calls a unary method by its name, which no two services share. The descriptors of the contract determine its service and its
+    /// messages, so there is no list of methods here.
+    pub async fn try_call(&self, name: &str, request: Value) -> Result<Value, Refusal> {
+        let mut named = options::methods().iter().filter(|method| method.grpc_path.rsplit('/').next() == Some(name));
+        let method = named.next().unwrap_or_else(|| panic!("there is no method {name}"));
+        assert!(named.next().is_none(), "several services have a method {name}");
         let descriptor = |name: &str| descriptor_pool().get_message_by_name(name).expect("a message of the contract");
-        let message = json::dynamic_from_value(&descriptor(&method.input), request);
+        let message = json::dynamic_from_value(&descriptor(&method.input), &request);
         let message = message.unwrap_or_else(|faults| panic!("not a request: {faults:?}")).encode_to_vec();
         let mut client = Grpc::new(self.channel.clone());
         let ready = client.ready().await;
@@ -221,14 +218,14 @@ impl Client {
         unit: Option<&str>,
     ) -> Result<String, Refusal> {
         let request = json!({"username": username, "password": password, "organisation": organisation, "unit": unit});
-        let answer = Self::over(self.channel.clone()).unary("AuthenticationService", "Login", &request).await?;
+        let answer = Self::over(self.channel.clone()).try_call("Login", request).await?;
         Ok(token_of(&answer))
     }
 
     /// Opens a session with an API key and returns its token.
     pub async fn login_with_api_key(&self, key: &str) -> Result<String, Refusal> {
         let caller = self.with_api_key(key);
-        Ok(token_of(&caller.unary("AuthenticationService", "LoginWithApiKey", &json!({})).await?))
+        Ok(token_of(&caller.try_call("LoginWithApiKey", json!({})).await?))
     }
 
     /// Ends the session of this client.
@@ -238,7 +235,7 @@ impl Client {
 
     /// Ends the session of this client, or returns the refusal.
     pub async fn try_release(&self) -> Result<(), Refusal> {
-        self.unary("AuthenticationService", "ReleaseToken", &json!({})).await.map(drop)
+        self.try_call("ReleaseToken", json!({})).await.map(drop)
     }
 }
 
