@@ -1,5 +1,6 @@
 //! Sessions: opening them, identifying their callers, and ending them.
 
+pub(crate) mod describe;
 mod identify;
 mod open_session;
 mod upkeep;

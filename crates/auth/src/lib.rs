@@ -22,6 +22,7 @@ pub use api_key::NewApiKey;
 pub use api_key::public_part;
 pub use authenticator::Authenticator;
 pub use authenticator::SESSION_LIFETIME;
+pub use authenticator::describe::CallerDescription;
 pub use login::Login;
 pub use login_rate::LoginLimits;
 pub use session_token::{ClaimForm, ClaimNames, SessionTokens};
