@@ -1,4 +1,4 @@
-//! `AuthenticationService`: opens and ends sessions.
+//! `AuthenticationService`: opens, describes and ends sessions.
 
 use std::sync::Arc;
 
@@ -16,7 +16,9 @@ use tonic::Request;
 use tonic::metadata::MetadataMap;
 
 use super::app::App;
+use super::caller::caller;
 use super::convert::login;
+use super::layer::ApiKeyId;
 use super::rpcs::rpcs;
 
 /// The service over sessions.
@@ -45,6 +47,14 @@ impl<S: Store + AccountStore> AuthenticationGrpc<S> {
         self.0.sessions.release(caller.organisation, session).await?;
         Ok(v1::ReleaseTokenResponse {})
     }
+
+    async fn get_session(&self, request: Request<v1::GetSessionRequest>) -> Result<v1::GetSessionResponse> {
+        let (caller, extensions) = (caller(&request)?, request.extensions());
+        let session = extensions.get::<Arc<Session>>().map(Arc::as_ref);
+        let credential_kind = login::credential_kind(session, extensions.get::<ApiKeyId>().is_some());
+        let described = self.0.sessions.describe(caller).await?;
+        Ok(login::described(described, credential_kind))
+    }
 }
 
 rpcs! {
@@ -54,6 +64,7 @@ rpcs! {
     LoginWithApiKey: login_with_api_key(LoginWithApiKeyRequest => |request| login::api_key(None, request))
         -> LoginResponse;
     ReleaseToken: release_token(ReleaseTokenRequest => Ok) -> ReleaseTokenResponse in span "Sessions.release";
+    GetSession: get_session(GetSessionRequest => Ok) -> GetSessionResponse;
 }
 
 fn opened(token: Secret) -> v1::LoginResponse {

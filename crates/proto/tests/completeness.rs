@@ -85,6 +85,7 @@ const METHODS: &[(&str, &str, &str, bool, &str)] = &[
     ("AuthenticationService", "Login", "none", WRITES, "POST authentication/token"),
     ("AuthenticationService", "LoginWithApiKey", "none", WRITES, "POST authentication/web_api_key/token"),
     ("AuthenticationService", "ReleaseToken", "session", WRITES, "POST authentication/token/release"),
+    ("AuthenticationService", "GetSession", "session", READS, "GET /v1/authentication/session"),
     ("DirectoryService", "ImportDirectory", "directory.write", WRITES, ""),
 ];
 

@@ -47,6 +47,7 @@ pub use auth::{Authenticate, Credential};
 pub use in_flight::{InFlight, InFlightLayer};
 pub use middleware::{Endpoint, GrpcService, Handler, Middleware, Next, Stack};
 pub use request_id::RequestId;
+pub(crate) use trace::ApiKeyId;
 
 use admission::AdmissionControl;
 use auth::Auth;

@@ -83,7 +83,7 @@ pub(super) fn code(response: &Response<Body>) -> Code {
 
 /// The public part of the API key that a call is authenticated by.
 #[derive(Debug, Clone)]
-pub(super) struct ApiKeyId(pub(super) Arc<str>);
+pub(crate) struct ApiKeyId(pub(super) Arc<str>);
 
 /// The entry of a call in the log. It is written on drop, so that a call whose caller leaves before the response has one too.
 struct LogEntry {
