@@ -13,6 +13,7 @@ mod commands;
 mod compare;
 mod create;
 mod credentials;
+mod current_session;
 mod dates;
 mod demo;
 mod doctor;

@@ -125,6 +125,24 @@ async fn a_certificate_keeps_its_user_when_another_gets_the_name() {
     gone.refused("CreateAccessToken", json!({}), "PERMISSION_DENIED").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_the_credential_of_a_call_without_a_session() {
+    let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
+    let installation = mutual(&directory, &authority.server(LOOPBACK), &authority.pem());
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
+    add_user(&installation);
+    let id = user_id(&installation, "till");
+    let till = client(server.address(), trust(&authority.pem(), Some(&authority.client(TILL, "till")))).await;
+    let expected = json!({
+        "user_id": id, "username": "till", "organisation": "DEMO", "permissions": ["access_tokens.read"],
+        "credential_kind": "CERTIFICATE",
+    });
+    assert_eq!(till.ok("GetSession", json!({})).await, expected);
+    let session = logged_in(&till).await.ok("GetSession", json!({})).await;
+    assert_eq!((&session["username"], &session["credential_kind"]), (&json!("ops"), &json!("PASSWORD")));
+}
+
 /// Returns the id of a user of DEMO.
 fn user_id(installation: &Installation, name: &str) -> String {
     let output = installation.run_with_input(
