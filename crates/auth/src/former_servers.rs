@@ -1,7 +1,7 @@
-//! Detects servers of version 0.2.0 or before on the same database, as there are during a rolling update.
+//! Detects servers of version 0.2.0 or earlier that use the same database during a rolling update.
 //!
-//! They read ids in claims of a session token in which later versions write names. A token that they must accept has
-//! ids there.
+//! Some claims of a session token contain names since version 0.3.0, and contained ids before. A token that such a
+//! server must accept contains ids.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use access_tokens_domain::store::AccountStore;
 use access_tokens_domain::time::Timestamp;
 use chrono::TimeDelta;
 
-/// Age after which the database is asked again.
+/// Maximum age of the last answer. After that time the database is queried again.
 const MAX_AGE: TimeDelta = TimeDelta::seconds(5);
 
 /// The last answer of the database, and its time.

@@ -70,7 +70,7 @@ pub(super) struct Logins<S> {
     hasher: RandomState,
 }
 
-/// The reason of a refusal. It is logged, and not told to the client.
+/// The reason of a refusal. It is logged; the client does not receive it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Unknown,
@@ -188,7 +188,8 @@ impl<S: LoginStore> Logins<S> {
                 match self.admit(organisation, &subjects, &other, now).await? {
                     Ok(counted) => return Ok(Ok(counted)),
                     Err(cause) => {
-                        // An existing row counts the refusal. A dummy subject stands in for the other row.
+                        // The refusal is counted in an existing row, and in the row of a dummy subject instead of the
+                        // second one.
                         let counted = if cause == Cause::MeterFull { subjects.meter } else { subjects.network };
                         self.count_refused(organisation, &counted, &other, now).await?;
                         return Ok(Err(cause));
@@ -270,7 +271,7 @@ impl<S: LoginStore> Logins<S> {
         Err(overloaded())
     }
 
-    /// Withdraws one entry of an attempt that the other entry refuses.
+    /// Undoes the count of an attempt in one entry, because the second entry refuses the attempt.
     async fn take_back(
         &self,
         organisation: OrganisationKey,

@@ -1,8 +1,8 @@
 //! Session tokens: JWTs under HMAC-SHA256, with exactly one form of header.
 //!
 //! The header of a token is compared byte by byte with the headers that this service writes, and never interpreted. So
-//! nothing can be negotiated: no other algorithm, no `none`, no key in the token. The header that is equal tells which
-//! key of the ring signed.
+//! nothing can be negotiated: no other algorithm, no `none`, no key in the token. The header that is equal determines
+//! which key of the ring signed.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -161,7 +161,7 @@ async fn tokens_state_names_unless_servers_of_the_last_release_are_to_read_them(
 #[tokio::test]
 async fn a_password_whose_hash_is_outdated_logs_in() {
     let world = world().await;
-    // Of `secret`, made elsewhere with PBKDF2.
+    // Hash of `secret`, made by another program with PBKDF2.
     let imported = "$pbkdf2-sha256$i=1000,l=32$c29tZXNhbHRzb21lc2FsdA$01iFt8dG8h9zRVyl+QZRZPdMIYH3LMEZL7wWXRnZLBY";
     let stored = PassCodeHash::from_stored(imported);
     world.store.users.lock().expect("lock").get_mut("anna").expect("anna").password = Some(stored);

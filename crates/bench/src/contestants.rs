@@ -31,11 +31,11 @@ pub(crate) enum Contestant {
     Service,
     /// A server that answers every call with the same bytes.
     Empty,
-    /// The same two methods in Go.
+    /// The Go peer: a server in Go with two of the methods.
     Peer,
-    /// The same, with reference data that is read once and never again.
+    /// The Go peer that reads its reference data once and never again.
     RememberingPeer,
-    /// The same SQL by pgbench, or by the library of SQLite.
+    /// The SQL of the call alone, run by pgbench or by the library of SQLite.
     Sql,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// Unit of the CPU times in /proc, whatever the clock of the kernel is.
+/// Unit of the CPU times in /proc. It does not depend on the clock of the kernel.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A process, or a process and its children.

@@ -18,10 +18,10 @@ use crate::targets::{MANY_CALLERS, Target};
 const MIN_FLUSH_TIME: Duration = Duration::from_millis(1);
 
 const SERVICE: Subject = (Scenario::Create, MANY_CALLERS, Contestant::Service);
-/// 64 connections of pgbench, and one loop on SQLite, because only one connection can write.
+/// On PostgreSQL pgbench with 64 connections; on SQLite one loop, because only one connection can write.
 const SQL: Subject = (Scenario::Create, MANY_CALLERS, Contestant::Sql);
 
-/// Creates tokens by the service, and by the bare SQL with one commit each.
+/// Measures the creation of tokens by the service, and by bare SQL that commits each token separately.
 pub(crate) async fn flush(options: &Options) -> Result<()> {
     ensure!(
         flush_time()? >= MIN_FLUSH_TIME,

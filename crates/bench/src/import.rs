@@ -1,4 +1,4 @@
-//! The rate at which the command `import` imports the cards of a campaign.
+//! The rate at which the command `import` imports new cards.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -167,7 +167,8 @@ pub(crate) async fn open<S: Script>(
     Ok(tally)
 }
 
-/// Runs on a thread, because the timers of the runtime have a resolution of a millisecond.
+/// Sends the time of each call when the call is due. Runs on a thread of its own, because the timers of the runtime have a resolution of a
+/// millisecond.
 #[expect(clippy::disallowed_methods, reason = "a thread that does nothing but wait")]
 fn pace(started: Instant, rate: f64, time: Duration, sender: &mpsc::UnboundedSender<Instant>) {
     let rng = Rng::new(7);
@@ -197,7 +198,7 @@ async fn sum(mut crew: JoinSet<Tally>) -> Result<Tally> {
 mod tests {
     use super::*;
 
-    /// Answers one call after the other, the first one late.
+    /// Answers calls one after the other, and the first one after [`STALL`].
     #[derive(Clone, Default)]
     struct Stalling(Arc<tokio::sync::Mutex<bool>>);
 

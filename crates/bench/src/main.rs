@@ -107,7 +107,8 @@ fn main() -> Result<()> {
     }
 }
 
-/// The generator has one thread, so that the machine is left to the contestants.
+/// Creates a runtime with this number of threads, or with one thread per core. The load generator uses one thread, so that the other cores
+/// are free for the programs that are measured.
 fn runtime(threads: Option<usize>) -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {

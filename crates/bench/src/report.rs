@@ -12,7 +12,7 @@ use crate::scenario::Scenario;
 use crate::targets::{STEADY_RATE, Target};
 use crate::thousands::thousands;
 
-/// The same call on a table of this size: CPU time of the service with its database and of the bare SQL in microseconds, and the
+/// Results of one call on a table of this size: CPU time of the service with its database and of the bare SQL, in microseconds, and the
 /// rates of both.
 pub(crate) struct Size {
     pub(crate) tokens: u64,

@@ -98,7 +98,7 @@ fn token(unit: &str, business_unit: &str) -> Value {
     json!({"access_token": token})
 }
 
-/// Returns the nth card of a campaign, for an owner, as a record for `import`.
+/// Returns the nth new card, for an owner, as a record for `import`.
 pub(crate) fn card(n: u64, owner: u64) -> Value {
     let mut token = json!({
         "number": format!("CT{n:010}"), "life_cycle_state": "EFFECTIVE", "authentication_code": format!("CC{n:030}"),

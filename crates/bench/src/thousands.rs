@@ -1,6 +1,6 @@
-//! Numbers for readers.
+//! Formatting of numbers in reports.
 
-/// Returns a number with commas.
+/// Returns a number with a comma before each group of three digits.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -143,7 +143,7 @@ impl Change {
 }
 
 impl ShownToken {
-    /// Reads a token from a list. `None`: no scenario created it.
+    /// Reads a token from a list. `None` if it lacks a member that every token of a scenario has.
     pub(crate) fn from_json(token: &Value) -> Option<Self> {
         let text = |name: &str| token[name].as_str().map(str::to_owned);
         Some(Self {

@@ -191,9 +191,9 @@ struct Call {
     returned: usize,
 }
 
-/// Gives the same results as the tester of stateright (a test compares them), but remembers visited states. Without that, one
-/// history with five calls without an outcome kept the tester busy for a minute. Of two orders of the same calls that lead to the
-/// same state, this search follows only one.
+/// Gives the same results as the tester of stateright (a test compares them), but remembers visited states. Without that, one history with
+/// five calls without an outcome kept the tester busy for a minute. If two orders of the same calls lead to the same state, this search
+/// follows only one of them.
 fn is_linearizable(state: State, events: &[Event]) -> bool {
     let calls = calls(events);
     assert!(calls.len() <= 128, "a history of {} calls", calls.len());

@@ -1,5 +1,5 @@
-//! Hostile clients: connections that send nothing, half of the first bytes, too little or too slowly, and calls that never end.
-//! Also new honest clients, and a server that never closes a connection.
+//! Hostile clients: connections that send nothing, half of the first bytes, too little or too slowly, and calls that never end. The module
+//! also has new honest clients, and a server that never closes a connection.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -62,7 +62,7 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A listener of the service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
-    /// Its address.
+    /// Address of the listener.
     pub(crate) address: SocketAddr,
     /// Whether it serves gRPC; otherwise it serves HTTP.
     pub(crate) grpc: bool,

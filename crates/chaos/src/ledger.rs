@@ -38,7 +38,7 @@ pub(crate) struct Findings {
     pub(crate) lost: Vec<String>,
     /// Effects that exist twice, or that no client requested.
     pub(crate) duplicated: Vec<String>,
-    /// Other broken promises.
+    /// Other violations: impossible states, and refusals that the state does not explain.
     pub(crate) broken: Vec<String>,
 }
 

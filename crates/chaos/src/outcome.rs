@@ -3,7 +3,7 @@
 use access_tokens_testapp::{Client, Refusal};
 use serde_json::Value;
 
-/// Reasons that do not tell whether the call took effect.
+/// Reasons of refusals after which the call may have taken effect.
 const UNCERTAIN_REASONS: &[&str] = &["", "DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"];
 
 /// The outcome of a call.
@@ -27,7 +27,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the word for the ledger.
+    /// Returns the text that stands for the outcome in the ledger file.
     pub(crate) fn ledger_word(&self) -> &str {
         match self {
             Self::Done(_) => "OK",

@@ -17,7 +17,7 @@ pub(crate) struct Report {
     pub(crate) lost: Vec<String>,
     /// Effects that exist twice, or that no client requested.
     pub(crate) duplicated: Vec<String>,
-    /// Other broken promises.
+    /// Other violations, such as impossible states.
     pub(crate) broken: Vec<String>,
     /// Longest time from the end of a fault until the service worked again.
     pub(crate) worst_recovery: Option<Duration>,
@@ -40,8 +40,7 @@ impl Report {
         Self { broken_off: Some(why.into()), ..Self::default() }
     }
 
-    /// Returns whether a mutation check detected the missing guard. A scenario that cannot run on this machine counts as one that
-    /// did.
+    /// Returns whether a mutation check detected the missing guard. Also true for a scenario that cannot run on this machine.
     pub(crate) fn caught(&self) -> bool {
         self.verdict() != "PASS" && self.broken_off.is_none()
     }
@@ -76,7 +75,7 @@ impl Report {
         self.worst_recovery = self.worst_recovery.max(other.worst_recovery);
     }
 
-    /// Records a broken promise unless `kept` is true.
+    /// Records a violation unless `kept` is true.
     pub(crate) fn expect(&mut self, kept: bool, what: impl FnOnce() -> String) {
         if !kept {
             self.broken.push(what());

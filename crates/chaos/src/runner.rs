@@ -15,9 +15,9 @@ use crate::scenario::EXCLUSIVE;
 
 /// A run that has ended.
 pub(crate) struct CompletedRun {
-    /// Its findings.
+    /// Findings of the run.
     pub(crate) report: Report,
-    /// Its row of the table.
+    /// Row of the run in the table of results.
     pub(crate) row: String,
 }
 

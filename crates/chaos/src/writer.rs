@@ -48,9 +48,9 @@ pub(crate) struct Writer {
     pub(crate) client: Client,
     /// Client for preparations.
     pub(crate) patient: Client,
-    /// Its behaviour.
+    /// Behaviour of the writer.
     pub(crate) behaviour: Behaviour,
-    /// Its calls.
+    /// Kind of its calls.
     pub(crate) task: Task,
     /// Ledger of the outcomes.
     pub(crate) ledger: Arc<Ledger>,

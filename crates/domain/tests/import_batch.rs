@@ -427,7 +427,8 @@ fn the_outcome_does_not_depend_on_secrets_and_null_clears_none() {
     }
 }
 
-/// It may have been used since: only a record that is younger than the token, or one that overwrites, brings one in.
+/// The password of the record may have been used since the export. So only a record that is younger than the token, or
+/// an import with `Overwrite`, writes it.
 #[test]
 fn a_one_time_password_does_not_come_in_again() {
     let record = |date: &str, code: &str| {

@@ -75,7 +75,7 @@ where
     router.fallback(move |request: Request<Body>| other_path(usual.clone(), Arc::clone(&legacy), request))
 }
 
-/// Answers a request whose path is not in the contract as it is written. It may be an unusual spelling of a path.
+/// Answers a request whose path is not literally in the contract. The path may be an unusual spelling of one that is.
 async fn other_path(routes: Router, legacy: Arc<HashSet<Arc<str>>>, mut request: Request<Body>) -> Response<Body> {
     let Some(usual) = path_normalization::normalized(request.uri().path()) else { return unknown_path() };
     let Some(path) = legacy.get(usual.trim_end_matches('/')).cloned() else { return unknown_path() };

@@ -41,7 +41,7 @@ pub(crate) struct Route {
     pub(crate) grpc_path: PathAndQuery,
     /// Whether only authenticated callers receive a result.
     pub(crate) needs_session: bool,
-    /// Its request.
+    /// The type of its request.
     pub(crate) request: MessageDescriptor,
     /// The full name of the message that `fields_set` is about.
     pub(crate) item: String,

@@ -41,7 +41,7 @@ enum First {
     CloseAtOnce,
     /// Names this last stream and this error; the connection stays open.
     GoAway(u32, u32),
-    /// The same, and closes the connection.
+    /// Names this last stream and this error, and closes the connection.
     GoAwayAndClose(u32, u32),
     /// Closes the connection.
     Close,

@@ -1,4 +1,4 @@
-//! The health service of gRPC, which tells Kubernetes and grpcurl whether the service is ready.
+//! The health service of gRPC, which reports to Kubernetes and grpcurl whether the service is ready.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

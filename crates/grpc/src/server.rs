@@ -1,4 +1,4 @@
-//! Puts services and layers together, for sockets or for callers in this process.
+//! Combines services and layers, for sockets or for callers in this process.
 
 use std::sync::Arc;
 use std::time::Duration;

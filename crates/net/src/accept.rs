@@ -160,7 +160,7 @@ impl Acceptor {
         ConnectionPermit { _permit: permit, anonymous: Some(anonymous), evicted: Some(evicted), displaced: false }
     }
 
-    /// Tells an anonymous connection to close, if there is one.
+    /// Requests the closing of an anonymous connection, if there is one.
     fn make_room(&self) {
         loop {
             let evicted = self.anonymous_connections.lock().unwrap_or_else(PoisonError::into_inner).evict();
@@ -171,7 +171,7 @@ impl Acceptor {
         }
     }
 
-    /// Tells a connection to close. Returns whether it was still open.
+    /// Requests the closing of a connection. Returns whether it was still open.
     fn close(&self, connection: Option<oneshot::Sender<()>>) -> bool {
         let closed = connection.is_some_and(|connection| connection.send(()).is_ok());
         if closed {

@@ -168,7 +168,7 @@ impl InFlightCall {
         self.received_at
     }
 
-    /// Ends the call. What is left of its answer does not count.
+    /// Ends the call. The rest of its answer may still be sent, but does not count as a call.
     pub fn end(&self) {
         if !self.ended.swap(true, Ordering::Relaxed) {
             let mut counts = self.tracker.state();

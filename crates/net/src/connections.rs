@@ -1,7 +1,7 @@
 //! HTTP/2 connections of the gRPC port, closed when they are not used.
 //!
-//! The HTTP library keeps a connection as long as the client likes. Here a connection without calls is closed after a
-//! while, and its permit is free for a client that has calls.
+//! The HTTP library keeps a connection open until the client closes it. This module closes a connection that has no
+//! calls for some time, so that its permit is free for a client that has calls.
 
 use std::io;
 use std::pin::Pin;
@@ -29,8 +29,8 @@ use crate::client_address::RemoteAddress;
 use crate::protection::Protection;
 
 /// GOAWAY as a client sends it before it closes the connection. When it is put into the stream of a connection, the
-/// library answers it with GOAWAY once no call is in progress, and closes. So the client learns that none of its calls
-/// was lost, and which ones came too late.
+/// library answers it with GOAWAY once no call is in progress, and closes. So the client learns which of its calls the
+/// service processes, and which ones came too late.
 pub const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// Maximum number of connections at a time with the high stream limit: they may have many calls at a time.
@@ -184,8 +184,8 @@ impl Connection {
         read
     }
 
-    /// Reads at most the rest of a frame or of its header. A library that gets more begins all calls in it before it
-    /// processes the first of them, so a few bytes each on many connections would fill the memory.
+    /// Reads at most the rest of a frame or of its header. If the library received more, it would begin all calls in it
+    /// before it processes the first one, so that a few bytes for each call on many connections could fill the memory.
     fn poll_frame(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let length = self.frames.until_end().min(buffer.remaining());
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(length));

@@ -13,7 +13,7 @@ use std::hash::Hash;
 pub struct EvictingSet<K, T> {
     max: usize,
     max_per_key: usize,
-    /// By age, the oldest first.
+    /// Members of each key, ordered by age, the oldest first.
     members: HashMap<K, BTreeMap<u64, T>>,
     count: usize,
     next: u64,

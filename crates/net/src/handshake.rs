@@ -1,9 +1,9 @@
 //! Handshakes: TLS, and the first bytes of HTTP. A client that does not complete them in time is not accepted.
 //!
-//! The HTTP library waits without limit for a client that connects and sends nothing, so enough of such connections
-//! would shut out all other clients. Here a bounded number of clients completes the handshake first, without a
-//! connection permit. If one address has too many unfinished handshakes, its oldest one is cut. So an honest client on
-//! a slow link has its time, whatever other addresses do.
+//! The HTTP library waits without limit for a client that connects and sends nothing, so a sufficient number of such
+//! connections would exclude all other clients. This module lets a bounded number of clients complete the handshake
+//! first, without a connection permit. If one address has too many unfinished handshakes, its oldest one is closed. So
+//! other addresses cannot shorten the time of an honest client on a slow link.
 
 use std::collections::HashMap;
 use std::io;
@@ -41,7 +41,7 @@ pub(super) enum Handshake {
 /// A client that has completed its handshake.
 pub(super) struct HandshakenClient {
     pub(super) stream: Stream,
-    /// Its address.
+    /// Address of the client.
     pub(super) address: SocketAddr,
     /// The identity in its certificate, if it has one.
     pub(super) peer: Peer,

@@ -1,8 +1,8 @@
 //! HTTP/1 on a port: a bounded number of connections, until the process is asked to stop.
 //!
 //! The HTTP library gives each request the same time to arrive, whether it is the first one or a later one of a kept
-//! connection. Here the first request must arrive within five seconds of the first byte, and a connection may be idle
-//! for longer between requests.
+//! connection. In this module the first request must arrive within five seconds of the first byte, and a connection may
+//! be idle for longer between requests.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};

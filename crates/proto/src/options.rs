@@ -11,7 +11,7 @@ use crate::descriptor_pool;
 pub enum Requirement {
     /// No session.
     None,
-    /// A valid session, whatever its permissions.
+    /// A valid session, with any permissions.
     Session,
     /// A valid session with the permission of this name. The contract does not say which names exist: a name that the service does not
     /// know must be refused.

@@ -103,8 +103,8 @@ fn zero_filled(purpose: Purpose, code: &Secret) -> impl Iterator<Item = Secret> 
     (shortest..=LONGEST_CODE).map(move |length| Secret::new(format!("{digits:0>length$}")))
 }
 
-/// The salt has one length or is absent, and the length of the stored hash tells which: two different inputs never give
-/// the same message.
+/// The salt has one length or is absent, and the length of the stored hash shows which of the two it is: two different
+/// inputs never give the same message.
 fn tag(key: &HmacSha256, purpose: Purpose, subject: &str, salt: &[u8], code: &Secret) -> [u8; TAG_BYTES] {
     let mac = key.clone().chain_update(context(purpose, subject)).chain_update([0]);
     mac.chain_update(salt).chain_update(code.expose()).finalize().into_bytes().into()

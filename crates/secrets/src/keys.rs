@@ -36,7 +36,7 @@ const SALT: &[u8] = b"access-tokens/1";
 /// An error of a key ring. No message contains any part of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyRingError {
-    /// It contains no key.
+    /// The ring contains no key.
     #[error("the key ring holds no key; a line is an id, a blank and 32 random bytes in base64")]
     Empty,
     /// A line is not a key.
@@ -47,8 +47,8 @@ pub enum KeyRingError {
         /// Description of the problem.
         problem: &'static str,
     },
-    /// The file does not exist, and is not made automatically. The right action depends on the content of the database:
-    /// the caller tells it.
+    /// The file does not exist, and is not made automatically. The right action depends on the content of the database,
+    /// so the caller describes it to the user.
     #[error("the key file {path} does not exist")]
     Missing {
         /// The path.

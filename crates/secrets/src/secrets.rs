@@ -60,8 +60,8 @@ impl KeyedSecrets {
         }
     }
 
-    /// Sets the maximum memory of imported hashes in KiB. The default is 64 MiB. Hashes that are already stored are
-    /// compared up to 256 MiB, whatever this limit is.
+    /// Sets the maximum memory of imported hashes in KiB. The default is 64 MiB. The limit does not apply to stored
+    /// hashes, which are compared up to 256 MiB.
     #[must_use]
     pub fn with_max_foreign_memory(mut self, kib: u64) -> Self {
         self.max_foreign_memory = kib;

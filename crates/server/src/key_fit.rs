@@ -10,7 +10,7 @@ use access_tokens_host::{SystemClock, SystemRandom};
 use access_tokens_secrets::{KeyRing, KeyedSecrets};
 use access_tokens_storage::Database;
 
-/// Number of verification codes that are read at once.
+/// Number of verification codes that one statement reads.
 const BATCH_SIZE: u32 = 500;
 
 /// Number of tokens at each end of the table that are read at a start.

@@ -334,7 +334,8 @@ impl Database {
     }
 
     /// Runs one statement that writes, and commits it. PostgreSQL ends a deadlock by making one of its transactions
-    /// fail. That statement has written nothing and runs again, so that the caller does not see the deadlock.
+    /// fail. The statement of that transaction has written nothing, so it runs again and the caller does not see the
+    /// deadlock.
     pub(crate) async fn write(&self, sql: Sql) -> StoreResult<WriteResult> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {

@@ -53,7 +53,7 @@ impl KeyStore for Database {
         sql.push(" WHERE (");
         for (column, or) in [("verification_hash", " OR "), ("verification_sealed", ")")] {
             let prefix = format!("{current}$");
-            // Not LIKE, which ignores case on SQLite.
+            // `LIKE` cannot be used, because it ignores case on SQLite.
             sql.push(&format!("substr({column}, 1, {}) <> ", prefix.chars().count())).bind(prefix).push(or);
         }
         if let Some((organisation, id)) = after {
@@ -127,7 +127,8 @@ impl KeyStore for Database {
     }
 
     async fn sampled_key_use(&self, now: Timestamp, tokens: u32, most: u32) -> StoreResult<KeySample> {
-        // By the primary key from both ends, so that few rows are read however large the table is.
+        // The statement reads from both ends of the primary key, so that the number of rows that it reads does not depend on the size of
+        // the table.
         let ends = [("ASC", "oldest"), ("DESC", "newest")].map(|(direction, name)| {
             format!(
                 "(SELECT {COLUMNS} FROM access_token ORDER BY organisation_key {direction}, id {direction} LIMIT {tokens}) \

@@ -14,9 +14,9 @@ use crate::settings::{LogFormat, LogSettings};
 /// Target of spans for the collector. The log never shows them.
 pub const SPANS: &str = "access_tokens::spans";
 
-/// Parts of libraries with the highest level that is logged of them, whatever the settings say. They repeat their
-/// input, which may be a secret in the wrong place, or an unauthenticated client can make them write without limit.
-/// Found by the system test `canaries`.
+/// Parts of libraries, each with the highest level that is logged of it. The settings cannot raise this level. These
+/// parts repeat their input, which may be a secret in the wrong place, or an unauthenticated client can make them write
+/// without limit. The system test `canaries` found them.
 const CAPS: [(&str, LevelFilter); 6] = [
     // The whole of a malformed path or host.
     ("h2::server", LevelFilter::INFO),

@@ -14,7 +14,7 @@ use serde::Deserialize;
 pub struct LogSettings {
     /// Text or JSON.
     pub format: LogFormat,
-    /// Level, or parts of the program with their levels.
+    /// Minimum level of log messages, or a list of parts of the program with their levels.
     pub level: String,
 }
 
@@ -41,7 +41,7 @@ pub struct TelemetrySettings {
     pub service_name: String,
     /// Further attributes of the resource.
     pub attributes: String,
-    /// The part of new traces that is exported, 0 to 1.
+    /// Fraction of new traces that is exported, 0 to 1.
     #[serde(deserialize_with = "number")]
     pub sampling_ratio: f64,
     /// TLS of the connection to the collector.
@@ -49,7 +49,7 @@ pub struct TelemetrySettings {
 }
 
 impl TelemetrySettings {
-    /// Returns settings that contradict each other, as (key, requirement).
+    /// Returns the settings with invalid values, as (key, requirement).
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut found = self.collector.problems("telemetry.collector");
         let mut add = |name: &str, what: &str| found.push((format!("telemetry.{name}"), what.to_owned()));
@@ -76,7 +76,8 @@ impl TelemetrySettings {
     }
 }
 
-/// Returns whether a URL can be that of a collector. A user and a password in it would not be sent, but would be shown.
+/// Returns whether a URL can be that of a collector. A URL with a user and a password is refused: the exporter would
+/// not send them, but the commands that print the settings would show them.
 fn is_collector(url: &Uri) -> bool {
     let known = [Scheme::HTTP, Scheme::HTTPS].iter().any(|scheme| url.scheme() == Some(scheme));
     let user = url.authority().is_some_and(|authority| authority.as_str().contains('@'));

@@ -1,4 +1,4 @@
-//! An import loop beside changes of every kind: what was acknowledged must stay, whatever runs beside it.
+//! Imports in a loop, concurrently with changes of every kind. A change that was acknowledged must remain.
 //!
 //! The import writes one user defined field of each card, `udf_string_8`. The callers change everything else, each caller its
 //! own cards, one call after the other. An import that runs before, between or after the calls changes none of what the calls

@@ -1,7 +1,7 @@
 //! The service under test, in the process of the test over a real socket, or as a program; with a client, and checks of the service
 //! as a whole.
 //!
-//! It assembles the crates of the service as the server does. Support for tests of a single crate is in `testkit`.
+//! The crate assembles the crates of the service as the server does. Support for tests of a single crate is in `testkit`.
 
 mod app;
 pub mod canary;

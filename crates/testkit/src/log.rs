@@ -32,8 +32,8 @@ impl Write for MemoryLog {
 
 /// Returns whether this process runs nothing but the test; otherwise runs the test in a process of its own and returns false.
 ///
-/// Which places log at all is decided once for a process, by the test that comes first, with or without a log. `module` is the
-/// `module_path!()` of the test. Panics if the test fails in its process, or does not exist.
+/// The first test of a process decides which places of the code log, with or without a recorder, and later tests cannot change it. `module`
+/// is the `module_path!()` of the test. Panics if the test fails in its process, or does not exist.
 pub fn is_alone(module: &str, test: &str) -> bool {
     const ALONE: &str = "TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {

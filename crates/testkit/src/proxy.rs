@@ -81,8 +81,8 @@ impl FaultProxy {
         self.faults.send_modify(|faults| faults.black_hole = on);
     }
 
-    /// Lets this number of further bytes of answers through, over all connections together. The connection that exceeds them is
-    /// reset, and so is each one with a later answer. `cut_after(0)` loses the next answer, for example that of a commit.
+    /// Forwards this number of further bytes of answers, over all connections together. The connection that exceeds them is reset, and so
+    /// is each one with a later answer. `cut_after(0)` loses the next answer, for example that of a commit.
     pub fn cut_after(&self, bytes: usize) {
         self.faults.send_modify(|faults| faults.budget = Some(bytes));
     }

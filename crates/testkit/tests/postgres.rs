@@ -99,7 +99,7 @@ fn nothing_outlives_a_test_process_that_is_killed() {
     }
 }
 
-/// Not a test: the test above starts this and kills it.
+/// A helper process, not a test: the test above starts it and kills it.
 #[test]
 #[ignore = "waits to be killed"]
 fn holds_a_cluster_until_it_is_killed() {

@@ -9,7 +9,7 @@ use regex::Regex;
 
 /// Folders that are not the project's own text, from the root of the workspace.
 const SKIPPED: &[&str] = &["proto/google", "proto/grpc", "tests/fuzz/artifacts", "tests/fuzz/corpus"];
-/// The same, wherever they are.
+/// Names of folders that are not the project's own text, at any depth.
 const SKIPPED_NAMES: &[&str] = &[".git", "node_modules", "target"];
 
 /// Words that hide the subject of a sentence, and invented words that have a standard term.
@@ -138,7 +138,7 @@ fn comments_and_documents_are_plain() {
     for path in files(&root, &root) {
         let relative = path.strip_prefix(&root).expect("below the root");
         let Some(syntax) = Syntax::of(relative) else { continue };
-        // What is not text has no comments.
+        // A file that is not text has no comments.
         let Ok(source) = std::fs::read_to_string(&path) else { continue };
         covered += 1;
         all.extend(faults(&source, syntax).into_iter().map(|fault| format!("{}:{fault}", relative.display())));

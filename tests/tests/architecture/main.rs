@@ -1,7 +1,7 @@
 //! Keeps crates and modules free of circles, dependencies in one direction, and crates small.
 //!
-//! A circle of files means that none of them is understood, tested or moved alone. What to do about one: move the item
-//! that both sides need into a file of its own, or pass a value where a module is named.
+//! A circle of files means that none of them is understood, tested or moved alone. To remove a circle, move the item
+//! that both files need into a third file, or pass a value instead of using the item.
 
 mod crates;
 mod graph;

@@ -61,7 +61,7 @@ fn attributes_end(tokens: &[TokenTree], mut at: usize) -> usize {
     at
 }
 
-/// Tells whether a token is the brackets of `#[cfg(test)]` or `#[cfg(all(test, ...))]`.
+/// Returns whether a token is the brackets of `#[cfg(test)]` or `#[cfg(all(test, ...))]`.
 fn is_test_attribute(token: Option<&TokenTree>) -> bool {
     let Some(TokenTree::Group(group)) = token else { return false };
     if group.delimiter() != Delimiter::Bracket {

@@ -1,5 +1,5 @@
-//! `backup` and `restore`: a backup contains everything that was acknowledged before it began, whatever is written meanwhile, and a
-//! restored database is served.
+//! `backup` and `restore`: a backup contains everything that was acknowledged before it began, even if other calls write at the same time,
+//! and a restored database is served.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -224,7 +224,7 @@ async fn organisations_come_from_their_commands_only(installation: &Installation
     assert!(imported.status.success(), "{}", text(&imported));
     assert_eq!(organisations_of(url).await, ["ACME", "DEMO"]);
 
-    // A record renames nothing, whatever the permissions.
+    // A record cannot rename an organisation, with any permissions.
     for record in [r#"{"organisation": {"name": "Free"}}"#, r#"{"organisation": {"id": "X", "name": "DEMO"}}"#] {
         let said = refusal(installation, &["import", "-"], record);
         assert!(said.contains("INVALID_FIELD_VALUE organisation."), "{said}");

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 /// Returns the differences between a documented answer and ours, as paths with both values.
 ///
-/// A documented `null` is an unset field of ours. `reward_participant` is the name of `rewards_participant` before R13. Dates are
-/// compared as instants. `except` lists the paths (prefixes) that are left out.
+/// A documented `null` is equal to an unset field. `reward_participant` is the name of `rewards_participant` before R13. Dates are compared
+/// as instants. `except` lists the paths (prefixes) that are left out.
 pub(crate) fn differences(documented: &Value, ours: &Value, except: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     compare("", documented, ours, except, &mut found);

@@ -1,7 +1,7 @@
 //! The documented examples: the state before each, and the paths that are left out of a comparison.
 //!
-//! Left out are generated ids, numbers, codes and dates, the caller, and places where an example contradicts itself. A test of the
-//! gateway checks that no path is left out without need.
+//! The comparison leaves out generated ids, numbers, codes and dates, the caller, and places where an example contradicts itself. A test of
+//! the gateway checks that each path that is left out needs to be.
 
 use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};

@@ -117,9 +117,9 @@ pub(crate) enum Door {
 /// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
-    /// It succeeded.
+    /// The call succeeded.
     Right,
-    /// It was refused for this reason.
+    /// The call was refused for this reason.
     Refused(String),
     /// There was no answer, or none from a process with a database. The effect of the call is unknown.
     Unanswered,

@@ -188,7 +188,7 @@ async fn the_commands_count_keep_secrets_and_obey_the_limit() {
     assert_eq!(unknown.status.code(), Some(1), "{}", text(&unknown));
 }
 
-/// Neither the export nor another file with content is overwritten, whatever the spelling of its name.
+/// Neither the export nor another file with content is overwritten, even if its name is spelled differently.
 #[test]
 fn the_commands_files_replace_nothing() {
     let directory = TempDir::new().expect("a directory");

@@ -1,6 +1,6 @@
-//! The stand-alone gateway: requests of unauthenticated clients do not break the connection that all clients share, and calls that
-//! are lost when that connection reaches its maximum age are sent again. Also answers that come before the body, on a kept
-//! connection.
+//! The stand-alone gateway: requests of unauthenticated clients do not break the connection that all clients share, and calls that are lost
+//! when that connection reaches its maximum age are sent again. The tests also cover answers that come before the end of the body, on a
+//! connection that stays open.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -150,7 +150,7 @@ on_both_databases! {
         assert_eq!(app.ok("ShowAccessToken", named).await["authentication_code"], "7");
     }
 
-    /// The answer of an import never tells whether the secret of a record is the stored one.
+    /// The answer of an import never reveals whether the secret of a record is the stored one.
     async fn outcomes_do_not_tell_secrets(app) {
         let token = json!({"id": "T", "number": "AT1", "authentication_code": "7", "identifier": "me", "pass_code": "right", "life_cycle_state": "PENDING_VERIFICATION", "verification_code": "123456", "one_time_password": "111111", "expiration_date": "2100-01-01T00:00:00Z"});
         let user = json!({"user": {"id": "U", "username": "u", "password": "right horse", "permissions": []}});

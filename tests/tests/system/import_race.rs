@@ -33,7 +33,7 @@ on_both_databases! {
     }
 }
 
-/// The same with the locks of the import removed on their way to PostgreSQL: the race is found.
+/// Checks that the race is found when a proxy removes the locks of the import from the statements to PostgreSQL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_locks_changes_are_undone() {
     let app = TestApp::postgres().await;

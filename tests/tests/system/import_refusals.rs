@@ -14,7 +14,7 @@ use crate::on_both_databases;
 use crate::processes::{BINARY, add_organisation, sqlite, text};
 
 on_both_databases! {
-    /// Also if the records of the ring are in different batches.
+    /// Holds even if the records of the ring are in different batches.
     async fn a_bad_record_among_codes_that_change_hands_has_its_own_reason_only(app) {
         let card = |id: usize, code: &str| json!({"access_token": {"id": format!("T{id:03}"), "number": format!("AT{id}"), "authentication_code": code}});
         let before: Vec<_> = (0..700).map(|id| card(id, &format!("code {id}"))).collect();

@@ -79,7 +79,8 @@ impl PlainLock {
     }
 }
 
-/// Returns the number of wrong attempts that are allowed at once, half of those of a day, rounded up, as a level.
+/// Returns the number of wrong attempts that are allowed without waiting, as a level: half of the attempts of a day,
+/// rounded up.
 fn at_once(policy: &LockPolicy) -> Moment {
     Moment::from(policy.attempts_per_day.div_ceil(2))
 }

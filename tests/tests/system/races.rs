@@ -66,7 +66,7 @@ on_both_databases! {
         }
     }
 
-    /// Of the callers that run out of numbers together, one takes the next block: otherwise each round would leave thousands of
+    /// If several callers run out of numbers together, only one of them takes the next block: otherwise each round would leave thousands of
     /// numbers unused.
     async fn concurrent_creations_leave_no_gaps(app) {
         let mut numbers = Vec::new();
@@ -89,7 +89,7 @@ on_both_databases! {
 
     async fn of_concurrent_resets_the_last_code_alone_verifies(app) {
         app.import("DEMO", &token("PENDING_VERIFICATION")).await;
-        // As many codes and attempts as there are callers, with longer codes in return.
+        // The policy allows as many codes and attempts as there are callers; the codes are longer, so that the guess budget is kept.
         app.import("DEMO", r#"{"organisation": {"definition": {"verification_code_length": 10, "otp_length": 8, "pass_code": {"min_length": 8}, "issue": {"burst": 100, "per_day": 200}, "lock": {"attempts": 100, "hard_limit": 1000, "attempts_per_day": 1000}}}}"#).await;
         let (won, lost) = race(&app, "ResetVerificationCode", |_| json!({"authentication_code": "7"})).await;
         assert!(lost.is_empty(), "{}", lost[0].text());

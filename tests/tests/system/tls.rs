@@ -79,7 +79,7 @@ async fn exchange(
     exchange_path(address, authority, versions, protocol, "/openapi.json").await
 }
 
-/// The same with another path.
+/// Returns the same as [`exchange`], for another path.
 async fn exchange_path(
     address: SocketAddr,
     authority: &str,

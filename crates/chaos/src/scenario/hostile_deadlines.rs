@@ -23,7 +23,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// Longest deadline in microseconds.
 const MAX_DEADLINE_MICROS: u64 = 6_000;
-/// The same where each answer of the database takes one to two milliseconds. Creating a token takes about ten answers.
+/// Longest deadline in microseconds when each answer of the database takes one to two milliseconds. Creating a token takes about ten
+/// answers.
 const MAX_DEADLINE_MICROS_WITH_LATENCY: u64 = 25_000;
 /// Latency of PostgreSQL, so that deadlines expire between any two steps.
 const DATABASE_LATENCY: Duration = Duration::from_millis(1);

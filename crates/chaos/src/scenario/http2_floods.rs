@@ -58,7 +58,7 @@ const FLOODS: &[(&str, Defence)] = &[
     ("unknown", Defence::Calms),
     ("closed-window", Defence::Overloads),
 ];
-/// The same calls as those of `closed-window`, from a client that reads the answers.
+/// Name of the flood that makes the calls of `closed-window` from a client that reads the answers.
 const READING_FLOOD: &str = "open-window";
 
 /// Maximum growth of the memory of the service. Unread answers may take this much more than the same answers when they are read.

@@ -18,7 +18,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Maximum time until a process is ready, whatever state the former one left behind. Holds for optimised builds only.
+/// Maximum time until a process is ready, for any state that the former process left behind. Applies to optimised
+/// builds only.
 const MAX_START_TIME: Duration = Duration::from_secs(1);
 
 async fn execute(run: &Run) -> Result<Report> {

@@ -35,7 +35,7 @@ const PASSWORD: &str = "battery staple";
 
 /// Time between two log-ins.
 const LOGIN_INTERVAL: Duration = Duration::from_millis(1);
-/// The same for an unoptimised service, which has a third of the capacity.
+/// Time between two log-ins at an unoptimised service, which has a third of the capacity.
 const LOGIN_INTERVAL_UNOPTIMISED: Duration = Duration::from_millis(3);
 const CALL_INTERVAL: Duration = Duration::from_millis(10);
 /// Number of connections for log-ins.

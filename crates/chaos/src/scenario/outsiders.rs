@@ -27,7 +27,7 @@ pub(super) const HONEST_ADDRESS: [u8; 4] = [127, 0, 2, 1];
 const MIN_SUCCESS_PERCENT: usize = 99;
 /// Maximum time of 99 of 100 shows: of an optimised build, and of another one.
 const SHOW_P99: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
-/// The same for checks of pass codes, which need a hash.
+/// Maximum time of 99 of 100 checks of pass codes, which need a hash: of an optimised build, and of another one.
 const CHECK_P99: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// Maximum time of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -21,7 +21,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Silent connections per second, number of connections that are opened at once, and number of addresses from which they come.
+/// Silent connections per second, number of connections that are opened concurrently, and number of addresses from which they come.
 const CONNECTIONS_PER_SECOND: u64 = 2_000;
 const BATCH: u64 = 40;
 const ADDRESSES: u64 = 3;

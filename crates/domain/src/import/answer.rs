@@ -34,7 +34,7 @@ pub(super) fn records(mut answer: Object, answers: Answers) -> Result<Vec<Record
     Ok(records)
 }
 
-/// Refuses an answer whose status is an error, whatever its data is.
+/// Refuses an answer whose status is an error, even if it has data.
 fn check_status(status: Option<&Value>) -> Result<()> {
     let text = |name: &str| status.and_then(|status| status.get(name)).and_then(Value::as_str);
     match status {

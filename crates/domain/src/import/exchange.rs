@@ -1,7 +1,7 @@
 //! Exchange of codes between tokens within one import.
 //!
 //! A record may give a token a code that another token still has, because the record of the other token comes later.
-//! Records are processed in their order. Those that request a value of another token wait. At the end, all waiting
+//! Records are processed in their order. A record that requests a value of another token waits. At the end, all waiting
 //! tokens release the values that their records change, and the records are processed again. So chains and exchanges
 //! succeed, and a record that requests a value which its owner keeps is refused.
 

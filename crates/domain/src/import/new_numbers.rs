@@ -28,8 +28,8 @@ pub(crate) fn needs_number(record: &Record) -> bool {
     record.kind == Kind::AccessToken && !has("id") && !has("number") && has("authentication_code")
 }
 
-/// Returns whether a record of an access token has neither id nor number. Then its authentication code names it, else
-/// its identifier.
+/// Returns whether a record of an access token has neither id nor number. Such a record names its token by the
+/// authentication code, else by the identifier.
 pub fn is_unnumbered(object: &Object) -> bool {
     ["id", "number"].into_iter().all(|name| object.get(name).is_none_or(serde_json::Value::is_null))
 }

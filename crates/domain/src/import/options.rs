@@ -72,7 +72,7 @@ pub enum Existing {
     /// has no such date.
     #[default]
     KeepNewer,
-    /// The record is written, whatever changed since.
+    /// The record is written, even if the token was changed after the export.
     Overwrite,
     /// The record is written as with [`Self::Overwrite`], but nothing is created, neither the object of a record nor an
     /// object that it refers to.

@@ -38,7 +38,8 @@ impl<'a, T: Entity> Overlay<'a, T> {
             let mut index = HashMap::new();
             for entity in self.stored.values() {
                 let Some(key) = entity.natural_key() else { continue };
-                // If a key is not unique, the object with the smallest id is found, whatever the order of the rows.
+                // If a key is not unique, the object with the smallest id is found. The order of the rows does not
+                // matter.
                 let id = index.entry(key.to_owned()).or_insert_with(|| entity.id().to_owned());
                 if entity.id() < id.as_str() {
                     *id = entity.id().to_owned();

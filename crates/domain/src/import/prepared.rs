@@ -17,7 +17,7 @@ pub struct Prepared {
 #[derive(Clone)]
 enum Form {
     Plain(Record),
-    /// As JSON, which needs a sixth of the memory.
+    /// The object as JSON text, which needs a sixth of the memory.
     Packed {
         /// Record without its object.
         record: Record,

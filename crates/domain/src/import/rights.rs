@@ -9,8 +9,8 @@ use crate::model::session::{Caller, Permission, Permissions};
 use crate::ports::store::Credential;
 use crate::{Error, Reason, Result};
 
-/// Members of a user that only an administrator may name, whatever their value. A password and its hash are secrets, so
-/// the outcome for other callers must not depend on them.
+/// Members of a user that only an administrator may name, with any value. A password and its hash are secrets, so the
+/// outcome for other callers must not depend on them.
 pub(super) const ADMIN_MEMBERS: [&str; 3] = ["password", "password_hash", "permissions"];
 
 /// Refuses a user record with passwords or permissions of a caller without the permission for them, and a record that

@@ -11,8 +11,8 @@ pub enum Answers {
     /// Answers whose objects all have an authentication code and a state.
     #[default]
     Complete,
-    /// Also answers that lack one of them, unless they look like answers about something else. A new token without a
-    /// state is NOT_EFFECTIVE.
+    /// Answers as for [`Self::Complete`], and answers whose objects lack the code or the state, unless they look like
+    /// answers about another kind of object. A new token without a state is NOT_EFFECTIVE.
     Incomplete,
 }
 

@@ -111,8 +111,8 @@ impl AuditStamp {
     }
 }
 
-/// Conditions that must still hold when a change is written. They are part of the condition of the write itself, so
-/// that of concurrent callers exactly one succeeds.
+/// Conditions that must still hold when a change is written. They are part of the condition of the write itself, so that exactly one of
+/// several concurrent callers succeeds.
 #[derive(Debug, Clone, Default)]
 pub struct Precondition {
     /// The token is in this state.

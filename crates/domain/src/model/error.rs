@@ -232,7 +232,7 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A list of fields at fault. A caller gets all faults of a request at once.
+/// A list of fields at fault. One error contains all faults of a request.
 #[derive(Debug, Default)]
 pub struct Violations(Vec<FieldViolation>);
 

@@ -56,7 +56,8 @@ pub struct LockPolicy {
     pub max_seconds: u32,
     /// Number of consecutive wrong attempts that lock until an operator unlocks, 1 to 1,000.
     pub hard_limit: u32,
-    /// Maximum number of wrong attempts in any 24 hours, 1 to 10,000. At most half of them are possible at once.
+    /// Maximum number of wrong attempts in any 24 hours, 1 to 10,000. At most half of them are possible without
+    /// waiting.
     pub attempts_per_day: u32,
 }
 
@@ -68,7 +69,7 @@ pub struct IssuePolicy {
     pub burst: u32,
     /// Time after which one more code may be issued, 0 to 86,400 seconds.
     pub cooldown_seconds: u32,
-    /// Maximum number of codes in any 24 hours, 1 to 10,000. At most half of them are possible at once.
+    /// Maximum number of codes in any 24 hours, 1 to 10,000. At most half of them are possible without waiting.
     pub per_day: u32,
 }
 

@@ -16,8 +16,8 @@ impl OrganisationKey {
 }
 
 named! {
-    /// A permission of a user or an API key. What no permission allows is denied. The names stand in the contract, in the database and
-    /// on the command line.
+    /// A permission of a user or an API key. An action that no permission allows is denied. The names stand in the contract, in the
+    /// database and on the command line.
     Permission {
         /// Show and list access tokens and classifications, explain access tokens, and check pass codes.
         AccessTokensRead = "access_tokens.read",

@@ -9,8 +9,8 @@
 //!   lock the kind: first for [`LockPolicy::seconds`], then twice as long each time, at most for
 //!   [`LockPolicy::max_seconds`].
 //! - A series of [`LockPolicy::hard_limit`] attempts locks the kind until an operator unlocks it.
-//! - In any 24 hours at most [`LockPolicy::attempts_per_day`] attempts that turn out wrong are compared, whatever
-//!   succeeds between them. This limits an attacker who waits for the owner to log in.
+//! - In any 24 hours at most [`LockPolicy::attempts_per_day`] attempts that turn out wrong are compared, even if right
+//!   ones succeed between them. This limits an attacker who waits for the owner to log in.
 //! - A success ends the series. A day without an attempt also ends it, unless the kind is locked until it is unlocked.
 //! - A new code does not change the count, which belongs to the token.
 

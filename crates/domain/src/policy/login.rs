@@ -38,7 +38,8 @@ const IPV6_BITS: u8 = 64;
 pub const NETWORK_LOCK: LockPolicy =
     LockPolicy { attempts: 5, seconds: 900, max_seconds: 86_400, hard_limit: u32::MAX, attempts_per_day: 100 };
 
-/// The meter of one user over all networks that are new to the user: 100 wrong in a day, at most half of them at once.
+/// The meter of one user over all networks that are new to the user: 100 wrong attempts in a day, at most half of them
+/// without waiting.
 pub const USER_METER: LockPolicy = LockPolicy { attempts: u32::MAX, ..NETWORK_LOCK };
 
 /// The network of a client: the /24 of an IPv4 address, the /64 of an IPv6 address. Clients without an address share

@@ -1,4 +1,4 @@
-//! A rate limit: some events at once, then one per interval.
+//! A rate limit: a burst of events without waiting, then one event per interval.
 //!
 //! This is the generic cell rate algorithm. Its state is one time, the *theoretical arrival*: the time at which the
 //! next event would be due if events came evenly. In any span of time there are at most `burst + span / interval`
@@ -12,18 +12,18 @@ use crate::model::time::Timestamp;
 /// have gone back begins a new burst.
 const MAX_SKEW: Duration = Duration::hours(24);
 
-/// A rate: `burst` events at once, each of which becomes available again after `interval`.
+/// A rate: `burst` events without waiting, each of which becomes available again after `interval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Number of events at once, at least 1.
+    /// Number of events that are possible without waiting, at least 1.
     pub burst: u32,
     /// Time after which one more event is allowed. Zero means no limit.
     pub interval: Duration,
 }
 
 impl Rate {
-    /// Returns a rate that allows at most `count` events in any 24 hours: half of them at once, the other half spread
-    /// evenly.
+    /// Returns a rate that allows at most `count` events in any 24 hours: half of them without waiting, the other half
+    /// spread evenly.
     pub fn per_day(count: u32) -> Self {
         let burst = count.div_ceil(2).max(1);
         let rest = count.saturating_sub(burst);

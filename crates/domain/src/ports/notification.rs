@@ -1,4 +1,4 @@
-//! Notifications of owners of tokens. Through this port secrets leave the service for persons other than the caller.
+//! Notifications of owners of tokens. They send secrets to persons other than the caller.
 
 use crate::model::access_token::AccessToken;
 use crate::model::named::named;

@@ -33,7 +33,7 @@ pub struct AccessTokens<S> {
 pub struct Answer {
     /// The token.
     pub token: AccessToken,
-    /// Its owners, if selected.
+    /// Owners of the token, if selected.
     pub owners: Owners,
     /// Reference data of the token and its owners.
     pub reference: Arc<Reference>,

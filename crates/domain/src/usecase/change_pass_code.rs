@@ -1,4 +1,4 @@
-//! Change a pass code with the old one or with a one-time password.
+//! Changes a pass code, for a caller that presents the old one or a one-time password.
 
 use super::check_pass_code::Presented;
 use super::verifier::{Check, Verified, invalid_credential};

@@ -1,4 +1,4 @@
-//! Check the pass code of an access token.
+//! Checks the pass code of an access token.
 
 use super::find::{check_key, field_of_proof};
 use super::{AccessTokens, Answer};
@@ -11,7 +11,8 @@ use crate::model::text;
 use crate::ports::store::{OwnerJoins, Store};
 use crate::{Error, Reason, Result};
 
-/// A token, and the secret that is presented for it, inside of its identifier or in a field of its own.
+/// A token and the secret that the caller presents for it: inside of the identifier of the token, or in a separate
+/// field.
 #[derive(Clone)]
 pub struct Presented {
     /// Identifier of the token. A credential needs no secret of its own here.

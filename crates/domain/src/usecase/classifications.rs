@@ -1,4 +1,4 @@
-//! List the classifications.
+//! Lists the classifications.
 
 use super::AccessTokens;
 use crate::Result;

@@ -1,4 +1,4 @@
-//! Create an access token.
+//! Creates an access token.
 
 use super::find::{check_account, check_participant, known_participant, single_account};
 use super::{AccessTokens, Answer, udf};

@@ -1,4 +1,4 @@
-//! Explain an access token: whether it can be used now, and if not, why, since when, until when, and which method
+//! Explains an access token: whether it can be used now, and if not, why, since when, until when, and which method
 //! helps.
 
 use std::collections::BTreeMap;
@@ -53,11 +53,11 @@ const EVERY_USE: [Use; 3] = [Use::AuthenticationCode, Use::PassCode, Use::OneTim
 pub struct Obstacle {
     /// Kind.
     pub kind: ObstacleKind,
-    /// Uses that it prevents.
+    /// Uses of the token that the obstacle prevents.
     pub affects: Vec<Use>,
-    /// Time since when it exists, where it is known.
+    /// Time at which the obstacle began, if it is known.
     pub since: Option<Timestamp>,
-    /// Time at which it ends by itself, if it does.
+    /// Time at which the obstacle ends without a call. `None`: it does not.
     pub until: Option<Timestamp>,
     /// Method that removes it. `None`: no method of this service does.
     pub mended_by: Option<&'static str>,

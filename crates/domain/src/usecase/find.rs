@@ -13,8 +13,8 @@ use crate::ports::store::{FoundToken, Lookup, OwnerJoins, ReadOptions, Store, St
 use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
-    /// Returns the token with an identifier. A credential with a secret is checked by the verifier, which reads with
-    /// [`ReadOptions::STRONG`] whatever `read` is.
+    /// Returns the token with an identifier. The verifier checks a credential with a secret. It ignores `read` and uses
+    /// [`ReadOptions::STRONG`].
     pub(super) async fn find(
         &self,
         caller: &Caller,

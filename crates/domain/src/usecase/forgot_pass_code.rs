@@ -1,4 +1,5 @@
-//! Send a one-time password to the owner of a token whose pass code was forgotten. It allows to set a new one.
+//! Sends a one-time password to the owner of a token who has forgotten the pass code. With it, the owner can set a new
+//! pass code.
 
 use chrono::Duration;
 use futures::try_join;

@@ -1,4 +1,4 @@
-//! List the chance of an attacker to guess a secret under each policy of the organisation.
+//! Lists the chance that an attacker guesses a secret, for each policy of the organisation.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Import records. Files and the directory RPC use the same code.
+//! Imports records. The import of files and the directory RPC use the same code.
 
 mod candidate;
 mod normalise;

@@ -1,10 +1,10 @@
-//! Mutual exclusion by name: of the calls of one process that present a secret for one name, one at a time is counted
-//! and compared.
+//! Mutual exclusion by name: if several calls of one process present a secret for the same name, they are counted and
+//! compared one after the other.
 //!
-//! Correctness does not depend on it: the database counts attempts for all replicas. It helps callers with the right
-//! secret. Without it, five concurrent calls with the right pass code would be five attempts without a result, and the
-//! sixth call would find a lock. It also makes a flood at one token wait, instead of writing the same entry again and
-//! again.
+//! The count is correct without the mutex, because the database counts attempts for all replicas. The mutex helps
+//! callers with the right secret: without it, five concurrent calls with the right pass code would be five attempts
+//! without a result, and the sixth call would find a lock. With it, the calls of a flood at one token wait instead of
+//! repeating their writes of the same entry.
 //!
 //! The key is the presented name, whether or not a token has it, so that waiting reveals nothing.
 

@@ -1,4 +1,4 @@
-//! List the access tokens of an owner.
+//! Lists the access tokens of an owner.
 
 use super::find::{check_account, check_participant, known_participant, single_account};
 use super::{AccessTokens, Answer};

@@ -1,4 +1,4 @@
-//! List access tokens without an owner.
+//! Lists access tokens without an owner.
 
 use super::list::results;
 use super::{AccessTokens, Answer};

@@ -1,4 +1,4 @@
-//! Issue a one-time password.
+//! Issues a one-time password.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Move verification codes to the current key, after a new key was added to the ring.
+//! Moves verification codes to the current key, after a new key was added to the ring.
 //!
 //! Only verification codes need this. A sealed code can be read and sealed again without its owner, while a hash can
 //! only be made from the secret that the owner presents.

@@ -1,4 +1,4 @@
-//! Reset a pass code or a verification code.
+//! Resets a pass code or a verification code.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Show one access token, in any state.
+//! Shows one access token, in any state.
 
 use super::{AccessTokens, Answer};
 use crate::Result;
@@ -8,8 +8,8 @@ use crate::model::session::{Caller, Permission};
 use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
-    /// Returns the token that the caller names. With a pass code or one-time password it is read with
-    /// [`ReadOptions::STRONG`], whatever `read` is.
+    /// Returns the token that the caller names. If the caller presents a pass code or one-time password, `read` is
+    /// ignored and [`ReadOptions::STRONG`] is used.
     pub async fn show(
         &self,
         caller: &Caller,

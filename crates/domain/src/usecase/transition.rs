@@ -1,4 +1,4 @@
-//! Switch an access token on or off.
+//! Makes an access token EFFECTIVE or NOT_EFFECTIVE.
 
 use super::{AccessTokens, Answer};
 use crate::model::access_token::{Precondition, TokenChanges};
@@ -20,7 +20,7 @@ impl<S: Store> AccessTokens<S> {
         self.switch(caller, identifier, Transition::SetAsEffective, fields).await
     }
 
-    /// Sets an EFFECTIVE token NOT_EFFECTIVE, whatever the state of its owner is (D4).
+    /// Sets an EFFECTIVE token NOT_EFFECTIVE. The state of its owner does not matter (D4).
     pub async fn set_as_not_effective(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Unlock an access token.
+//! Unlocks an access token.
 
 use super::{AccessTokens, Answer};
 use crate::Result;
@@ -10,7 +10,7 @@ use crate::policy::attempts::Attempts;
 use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
-    /// Ends the locks of a token at once: those of the given kinds of secrets, or all if none is given.
+    /// Ends the locks of a token immediately: those of the given kinds of secrets, or all if none is given.
     ///
     /// The attempts of the day stay counted, so that unlocking does not allow more guesses. For callers with
     /// `access_tokens.secrets`, who can read or replace the secrets anyway, the count of the day begins again.

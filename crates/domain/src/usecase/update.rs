@@ -1,4 +1,4 @@
-//! Update the codes, the card and the user defined fields of an access token.
+//! Updates the codes, the card and the user defined fields of an access token.
 
 use std::sync::Arc;
 

@@ -26,9 +26,9 @@ use crate::ports::store::{Entry, FoundToken, Lookup, OwnerJoins, ReadOptions, St
 use crate::ports::{HashWork, Purpose, Verdict};
 use crate::{Error, Reason, Result};
 
-/// Maximum number of attempts to write an entry of the ledger while others write it too. Of concurrent writers one
-/// succeeds each time. Within a process calls about one name wait for each other ([`super::keyed_mutex`]), so the other
-/// writers use another name or another replica.
+/// Maximum number of attempts to write an entry of the ledger while others write it too. Each time, one of the
+/// concurrent writers succeeds. Within a process calls about one name wait for each other ([`super::keyed_mutex`]), so
+/// the other writers use another name or another replica.
 pub(super) const MAX_LEDGER_WRITE_ATTEMPTS: usize = 256;
 
 /// A secret to be checked.
@@ -268,7 +268,7 @@ impl<S: Store> AccessTokens<S> {
         Err(too_many_calls())
     }
 
-    /// Consumes a one-time password. Of concurrent calls with it, one succeeds.
+    /// Consumes a one-time password. If several calls present it concurrently, exactly one succeeds.
     async fn consume(&self, caller: &Caller, verified: Verified) -> Result<Verified> {
         let FoundToken { token, owners, .. } = &verified.found;
         let precondition = Precondition {

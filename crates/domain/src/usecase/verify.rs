@@ -1,4 +1,4 @@
-//! Verify an access token with the code that was sent to its owner.
+//! Verifies an access token with the code that was sent to its owner.
 
 use super::find::check_key;
 use super::verifier::{Check, Rejection, Verified};

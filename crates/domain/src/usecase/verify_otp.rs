@@ -1,4 +1,4 @@
-//! Check a one-time password and consume it.
+//! Checks and consumes a one-time password.
 
 use super::check_pass_code::Presented;
 use super::{AccessTokens, Answer};
@@ -9,8 +9,8 @@ use crate::model::session::{Caller, Permission};
 use crate::ports::store::{OwnerJoins, Store};
 
 impl<S: Store> AccessTokens<S> {
-    /// Checks the one-time password of an EFFECTIVE token and consumes it. Of concurrent calls with the right one
-    /// exactly one succeeds. Every other case gets the same answer.
+    /// Checks the one-time password of an EFFECTIVE token and consumes it. If several calls present the right password
+    /// concurrently, exactly one succeeds. All refusals have the same answer.
     pub async fn verify_otp(&self, caller: &Caller, presented: &Presented, fields: &FieldSelection) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let proof = presented.proof(&[SecretKind::OneTimePassword])?;

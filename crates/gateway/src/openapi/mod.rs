@@ -1,7 +1,8 @@
 //! The description of the HTTP API as OpenAPI 3.1, built from the contract like the API itself.
 //!
-//! It describes the paths below `/v1/`. Each names its path of the original API as `x-original-path`. Those paths have no description of
-//! their own, because a response with HTTP status 200 that may be an error is of no use to a program that reads descriptions.
+//! The description contains the paths below `/v1/`. Each of them names the corresponding path of the original API as `x-original-path`. The
+//! paths of the original API are not described themselves: their errors have HTTP status 200, so a program that reads a description could
+//! not recognise an error.
 
 mod comments;
 mod schema;

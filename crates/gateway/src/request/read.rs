@@ -91,7 +91,7 @@ fn alternatives(oneof: &OneofDescriptor) -> String {
 /// Spellings of clients of the original API that `/v1` refuses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tolerance {
-    /// An empty text counts as no value. Not in an update, where it would have to be distinguished from null.
+    /// An empty text counts as no value. False in an update, where an empty text must be distinguished from null.
     pub(super) empty_is_absent: bool,
     /// An empty array counts as an empty object, because PHP has one notation for both.
     pub(super) array_is_object: bool,

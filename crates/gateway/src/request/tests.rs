@@ -96,7 +96,7 @@ fn an_access_token_is_named_in_four_ways() {
     assert_eq!(named(json!({"identifier": "a", "one_time_password": "012"})), credential(None, Some("012")));
     let null = json!({"identifier": "a", "pass_code": null, "one_time_password": 12});
     assert_eq!(named(null), credential(None, Some("12")));
-    // Which of the two it is, is the service's matter.
+    // The gateway forwards both members; the service decides which one it accepts.
     let both = json!({"identifier": "a", "pass_code": "b", "one_time_password": "c"});
     assert_eq!(named(both), credential(Some("b"), Some("c")));
 }

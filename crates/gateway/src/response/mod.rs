@@ -26,7 +26,7 @@ const OK: &[u8] = br#""status":{"code":"OK","description":"","message":""}}"#;
 
 /// The rule by which the response of one method becomes an envelope.
 ///
-/// It follows from the fields of the response: a response of one repeated field is a list, a response without fields has no data, and
+/// The fields of the response determine the rule: a response of one repeated field is a list, a response without fields has no data, and
 /// every other response is the data itself.
 #[derive(Debug)]
 pub(crate) struct ResponsePlan {

@@ -41,17 +41,17 @@ impl MessagePlan {
 /// The plan of a field.
 #[derive(Debug)]
 pub(crate) struct FieldPlan {
-    /// Its name in the contract.
+    /// Name of the field in the contract.
     pub(crate) name: String,
-    /// Its key in JSON.
+    /// Key of the field in JSON.
     pub(crate) key: String,
     /// `"key":`.
     pub(crate) prefix: String,
-    /// Its number on the wire.
+    /// Number of the field on the wire.
     pub(crate) number: u32,
     /// Whether it is an array.
     pub(crate) repeated: bool,
-    /// Its value.
+    /// Plan of the value.
     pub(crate) value: ValuePlan,
     /// The JSON for a value that is not set.
     pub(crate) absent: Absent,

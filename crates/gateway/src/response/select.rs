@@ -15,7 +15,7 @@ pub(crate) enum Selection {
 #[derive(Debug)]
 pub(crate) struct Path {
     positions: Vec<usize>,
-    /// The same path with the names of the contract.
+    /// The path with the names of the contract.
     pub(crate) name: String,
 }
 

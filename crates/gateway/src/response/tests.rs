@@ -31,7 +31,7 @@ fn with_one_form_of_dates(value: &mut Value) {
     }
 }
 
-/// The same value with the names and the dates of the contract.
+/// Returns the value with the names and the form of dates of the contract.
 fn in_terms_of_the_contract(value: &Value) -> Value {
     match value {
         Value::String(text) if text.len() == 19 && text.as_bytes()[10] == b'T' => json!(format!("{text}Z")),

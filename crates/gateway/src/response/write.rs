@@ -22,7 +22,7 @@ impl<'a> Writer<'a> {
         Self { plans, zone, out: Vec::with_capacity(capacity), values: Vec::with_capacity(64) }
     }
 
-    /// Writes a message as an object with exactly the selected keys. Of a field that occurs twice the last value counts.
+    /// Writes a message as an object with exactly the selected keys. If a field occurs twice, the last value is written.
     pub(crate) fn message(&mut self, id: PlanId, wire: &'a [u8], selection: &Selection) -> Result<(), Malformed> {
         let plan = &self.plans[id];
         let base = self.values.len();

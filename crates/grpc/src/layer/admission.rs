@@ -1,7 +1,8 @@
 //! Admission: checks the credential of a call, waits for its whole message, and then for a permit to do the work.
 //!
-//! It comes before almost everything else. Under overload nearly all calls end here, and whatever is spent on one of them is missing for
-//! the others. The order of the steps ensures that calls without a valid credential never take what authenticated calls need (ADR 26):
+//! Admission comes before almost all other work on a call. Under overload nearly all calls are refused here, and the CPU time of each
+//! refusal is not available for accepted calls. The order of the steps ensures that calls without a valid credential never take what
+//! authenticated calls need (ADR 26):
 //!
 //! 0. A request that is no gRPC call is refused.
 //! 1. The credential is checked, under a permit of the client's address. Methods without a session have no credential.

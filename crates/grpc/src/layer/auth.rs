@@ -44,7 +44,7 @@ impl<S: Store + AccountStore> Authenticate for Authenticator<S> {
     }
 }
 
-/// Passes calls on that admission has allowed, and answers the others. A call without a caller is refused.
+/// Forwards each call that admission has allowed, and answers each other call with its error. Refuses a call without a caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Auth;
 

@@ -49,7 +49,7 @@ impl<N> Clone for InFlight<N> {
     }
 }
 
-/// Puts [`InFlight`] around a service without any other layer.
+/// Wraps a service in [`InFlight`], without any other layer.
 #[derive(Debug, Clone, Copy)]
 pub struct InFlightLayer;
 
@@ -71,7 +71,8 @@ impl<N: Handler> Service<Request<Body>> for InFlight<N> {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // Not in the future below: until its first poll the connection would seem to be idle.
+        // The tracker is notified before the future below is created: otherwise the connection would seem to be idle until the first poll
+        // of that future.
         let call =
             request.extensions_mut().remove::<ConnectionInfo>().map(|ConnectionInfo { peer, tracker, remote }| {
                 let address = remote.client(request.headers());

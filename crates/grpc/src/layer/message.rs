@@ -31,9 +31,9 @@ pub(super) struct MessageReceiver(Arc<Mutex<Set>>);
 /// A reason why a message is incomplete.
 #[derive(Debug)]
 pub(super) enum ReceiveError {
-    /// It did not arrive in time.
+    /// The message did not arrive in time.
     TimedOut,
-    /// Newer messages displaced it.
+    /// A newer message displaced this one.
     Evicted,
     /// The client has cancelled the call or violated the protocol.
     Aborted(Status),
@@ -44,8 +44,8 @@ impl MessageReceiver {
         Self(Arc::new(Mutex::new(EvictingSet::new(MAX_PENDING, MAX_PENDING_PER_PARTY))))
     }
 
-    /// Waits for the end of a body, and returns it with its size in bytes. Of a body that is larger than `limit` it returns as much as
-    /// shows that.
+    /// Waits for the end of a body, and returns it with its size in bytes. If the body is larger than `limit`, only its beginning is
+    /// returned, which is larger than `limit` too.
     pub(super) async fn receive(
         &self,
         mut body: Body,

@@ -64,7 +64,7 @@ use trace::Trace;
 use crate::limits::Limits;
 use access_tokens_telemetry::metrics::Metrics;
 
-/// Puts middleware around a handler, in the order of the list, outermost first. With `type` before the list: the type of that.
+/// Wraps a handler in middleware, in the order of the list, outermost first. With `type` before the list, it is the type of the result.
 macro_rules! stack {
     (type $inner:ty) => { $inner };
     (type $outer:ty, $($rest:tt)+) => { Stack<$outer, stack!(type $($rest)+)> };
@@ -90,7 +90,7 @@ pub type Calls<S> = InFlight<
 
 type Authenticated<S> = stack!(type Auth, NormalizeErrors, Endpoint<S>);
 
-/// Puts services inside of all layers. All clones share the same permits.
+/// Wraps services in all layers. All clones share the same permits.
 #[derive(Clone)]
 pub struct CallLayers {
     admission_control: AdmissionControl,

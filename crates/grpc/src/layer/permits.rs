@@ -2,11 +2,11 @@
 //!
 //! A call that finds no free permit waits. A permit that becomes free goes to the waiting party that holds the fewest, so that one party
 //! holds at most half of all permits while others wait. Among the calls of one party the oldest is first. When the oldest has waited for
-//! [`STALLED_AFTER`], the newest is first: the callers of the oldest are about to give up, and in their order every call would be served
-//! too late.
+//! [`STALLED_AFTER`], the newest is first: the callers of the oldest calls are about to give up, and if the calls were served in the order
+//! of their arrival, every call would be served too late.
 //!
-//! A call waits instead of being refused at once, because a refused client repeats its call at once, and parsing and refusing a call
-//! takes a third of the time of serving one. A waiting call keeps one of the streams of its connection.
+//! A call waits instead of being refused immediately, because a refused client repeats its call immediately, and parsing and refusing a
+//! call takes a third of the time of serving one. A waiting call keeps one of the streams of its connection.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -31,7 +31,7 @@ pub(super) struct PoolLimits {
     pub(super) per_party: usize,
     /// Maximum number of calls that wait.
     pub(super) waiting: usize,
-    /// Maximum number of those calls of one party.
+    /// Maximum number of calls of one party that wait.
     pub(super) waiting_per_party: usize,
     /// Maximum number of bytes of the messages of calls that wait.
     pub(super) waiting_bytes: usize,
@@ -185,8 +185,9 @@ impl State {
         None
     }
 
-    /// Returns the waiting party that holds the fewest permits, and whether its newest call is next. Among equals it is the one
-    /// that has waited for longest; where one of them is stalled, the one whose newest call came last.
+    /// Returns the waiting party that holds the fewest permits, and whether its newest call is next. If several parties hold the same
+    /// number, the one with the oldest waiting call is next. If the oldest call of any party has waited too long, it is the one whose
+    /// newest call arrived last.
     fn next_party(&self) -> Option<(LimitKey, bool)> {
         let stalled = |share: &Share| share.queue.front().is_some_and(|w| w.since.elapsed() > STALLED_AFTER);
         let per_party = self.limits.per_party;

@@ -129,7 +129,8 @@ fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum()
 }
 
-/// Answers requests that admission has found to be no gRPC calls. It is inside of the layers that log and count them.
+/// Answers requests that admission has found to be no gRPC calls. The layer is inside of the layers that log and count calls, so that such
+/// requests are logged and counted too.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol;
 

@@ -74,7 +74,7 @@ fn run(call: impl Future<Output = Response<Body>> + Send + 'static, admitted: Op
 
 /// The resources that a call occupies until it ends.
 struct CallInProgress {
-    /// Its permit, until the work ends. None for probes.
+    /// Permit of the call, held until the work ends. None for probes.
     admitted: Option<Admitted>,
     span: Span,
 }

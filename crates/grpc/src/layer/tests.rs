@@ -374,7 +374,7 @@ async fn a_caller_that_stops_sending_does_not_keep_the_task() {
             read.map_or_else(Status::into_http, |()| Response::new(Body::empty()))
         }
     });
-    // As empty as a body can be, but never at its end.
+    // A body without any bytes that never ends.
     let stalled = BodyStream::new(Body::empty()).chain(futures::stream::pending());
     let request = show().map(|_| Body::new(StreamBody::new(stalled)));
     let request = {

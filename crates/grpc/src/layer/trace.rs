@@ -1,5 +1,5 @@
-//! Writes one span and one line of the log for each call: method, outcome with its reason, duration, caller and address. Never the
-//! content of a request or response, and never a credential.
+//! Writes one span and one line of the log for each call: method, outcome with its reason, duration, caller and address. They never contain
+//! content of a request or response, or a credential.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -18,7 +18,7 @@ const FILE: u32 = 1;
 pub(super) struct Index {
     files: HashMap<String, File>,
     symbols: HashMap<String, File>,
-    /// By the full name of the message that is extended, and the number.
+    /// Files of extensions, by the full name of the extended message and the number of the field.
     extensions: HashMap<String, BTreeMap<i32, File>>,
     services: Vec<String>,
 }

@@ -156,7 +156,7 @@ async fn what_is_no_call_of_grpc_is_refused_before_anything_runs() {
     }
 }
 
-/// More calls than a connection may have streams. Each must leave its stream, whatever the client still sends.
+/// More calls than a connection may have streams. Each must free its stream, even if the client still sends data.
 #[tokio::test]
 async fn a_refused_request_leaves_no_stream_behind() {
     let world = World::new().await;

@@ -19,9 +19,9 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Returns the certificate with which a process of this machine connects to its own listener: the listener's own
-/// certificate, if it requires one. A server accepts it if one authority issues the certificates of servers and
-/// clients.
+/// Returns the client certificate with which a process of this machine connects to its own listener: the certificate of
+/// the listener itself, if the listener requires client certificates. The listener accepts it if the same authority
+/// issues the certificates of servers and of clients.
 pub fn own_certificate(tls: &TlsSettings) -> UpstreamSettings {
     let mut shown = UpstreamSettings::default();
     if tls.client_auth == ClientAuth::Required {
@@ -30,8 +30,8 @@ pub fn own_certificate(tls: &TlsSettings) -> UpstreamSettings {
     shown
 }
 
-/// Connects to the HTTP port at `address`, with TLS if its listener has a certificate. Any certificate is accepted: the
-/// check is about this machine.
+/// Connects to the HTTP port at `address`, with TLS if its listener has a certificate. Any server certificate is
+/// accepted, because the server is on this machine.
 pub async fn connect(address: SocketAddr, tls: &TlsSettings, section: &'static str) -> anyhow::Result<Box<dyn Stream>> {
     if tls.certificate.is_none() {
         return Ok(Box::new(TcpStream::connect(address).await?));

@@ -8,7 +8,7 @@ use x509_parser::x509::X509Name;
 
 use super::x509;
 
-/// Prefix of a common name, which tells it from URIs and hosts.
+/// Prefix of a common name, which distinguishes it from URIs and hosts.
 const COMMON_NAME: &str = "CN=";
 
 /// Returns the names of a certificate: its URIs, then its DNS names, then `CN=` and its common name. A certificate that cannot be

@@ -1,4 +1,4 @@
-//! Parsing of certificates, for what rustls and webpki do not tell: the subject and the dates.
+//! Parsing of certificates, for the values that rustls and webpki do not provide: the subject and the dates.
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::certificate::{X509Certificate, X509CertificateParser};

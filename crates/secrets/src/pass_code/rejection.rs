@@ -5,33 +5,33 @@ use std::fmt::{self, Display};
 /// The reason why a hash cannot be checked or may not be imported. The text never contains the hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HashRejection {
-    /// It has none of the forms that are read here.
+    /// The text has none of the forms of a hash that this crate reads.
     NotPhc,
-    /// Its scheme is not supported. The name is given if it is known.
+    /// The scheme is not supported. Contains the name of the scheme if it is known.
     Scheme(Option<&'static str>),
-    /// It needs more memory than allowed.
+    /// The hash needs more memory than allowed.
     Memory {
-        /// KiB that it needs.
+        /// Memory that it needs, in KiB.
         needed: u64,
-        /// KiB that are allowed.
+        /// Maximum memory, in KiB.
         limit: u64,
     },
-    /// It takes more time than allowed.
+    /// A parameter of the hash exceeds the limit that bounds the time of a comparison.
     Time {
         /// The parameter.
         what: &'static str,
-        /// Its value.
+        /// Value of the parameter.
         found: u64,
-        /// The largest value that is allowed.
+        /// Maximum value.
         limit: u64,
     },
-    /// Its salt is longer than 48 bytes.
+    /// The salt is longer than 48 bytes.
     SaltTooLong,
-    /// Its salt is shorter than 8 bytes, or missing.
+    /// The salt is shorter than 8 bytes, or missing.
     SaltTooShort,
     /// A part is missing, too short, or does not belong to its scheme.
     Malformed,
-    /// It is under a key that is not in the key ring.
+    /// The hash was made with a key that is not in the key ring.
     Key,
 }
 

@@ -65,7 +65,7 @@ fn hashes_of_normalised_secrets_are_marked_and_others_are_compared_with_the_pres
     let kelvin = hash(&codes, "300 \u{212a}");
     assert!(verify(&codes, "300 \u{212a}", kelvin.as_stored()) && verify(&codes, "300 K", kelvin.as_stored()));
 
-    // As version 0.2.0 wrote them, and as others did.
+    // Hashes in the form of version 0.2.0, and in the form of other systems.
     let ring = ring(&[RING_A]);
     let peppers = ring.derive_hmac("pass-code-pepper");
     for written in [composed, decomposed] {

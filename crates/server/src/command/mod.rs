@@ -80,7 +80,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     let result = runtime.block_on(async {
         let result = execute(cli.command, loaded).await;
-        // Also after a command that failed.
+        // The databases are closed even if the command failed.
         databases::close_all().await;
         let result = match (databases::interruption(), result) {
             (Some(code), result) => {

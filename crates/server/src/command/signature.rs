@@ -1,7 +1,8 @@
-//! The message authentication code of a copy. It proves that the copy was made with the keys of this installation, and was not changed
-//! since.
+//! The message authentication code of a backup copy. It proves that the copy was made with the keys of this installation and has not been
+//! changed since then.
 //!
-//! It is in a separate file: SQLite would treat additional bytes in the copy as damage, and other tools read the copy as it is.
+//! The code is in a separate file beside the copy. SQLite would treat additional bytes in the copy as damage, and other tools must be able
+//! to read the copy.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -13,30 +14,31 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::Mac;
 
-/// The purpose in the derivation of the key. It must not change, because older copies need it.
+/// Purpose in the derivation of the key. It must not change: otherwise the codes of older copies could not be checked.
 const KEY_LABEL: &str = "backup";
 /// The first word of the file, which states its format.
 const FORMAT: &str = "access-tokens-backup-1";
 /// Number of bytes that are read at a time.
 const CHUNK_BYTES: usize = 1024 * 1024;
-/// Maximum size of the file, in bytes: format, key id and code are below 100 bytes.
+/// Maximum size of the file, in bytes: format, key id and code together have fewer than 100 bytes.
 const MAX_FILE_BYTES: u64 = 256;
 
-/// Returns the name of the file with the code of a copy.
+/// Returns the path of the file that contains the code of a copy.
 pub(super) fn path(copy: &Path) -> PathBuf {
     let mut path = copy.as_os_str().to_owned();
     path.push(".mac");
     path.into()
 }
 
-/// The file with the code of a copy that has no name yet. Dropping it removes the file, unless it was kept.
+/// The file that contains the code of a copy, while the copy does not have its final name yet. Dropping this value removes the file, unless
+/// [`keep`](Self::keep) was called.
 pub(super) struct SignatureFile {
     path: PathBuf,
     kept: bool,
 }
 
 impl SignatureFile {
-    /// Writes the code of `content` into a file beside `copy`, with the key that writes.
+    /// Computes the code of `content` with the current key of the ring, and writes it into a file beside `copy`.
     pub(super) fn write(content: &Path, copy: &Path, ring: &KeyRing) -> anyhow::Result<Self> {
         let keys = ring.derive_hmac(KEY_LABEL);
         let (id, mac) = keys.current();
@@ -53,7 +55,7 @@ impl SignatureFile {
         Ok(signed)
     }
 
-    /// Keeps the file, because the copy has its name now.
+    /// Keeps the file. Called when the copy has its final name.
     pub(super) fn keep(mut self) {
         self.kept = true;
     }

@@ -49,7 +49,7 @@ impl LoadedSettings {
 
 fn display_value(key: &str, value: &Value) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.escape_debug());
-    // Secrets are recognised by the key, whatever the type is: a secret of digits is a number in a file.
+    // Secrets are recognised by the key alone, not by the type: a secret that consists of digits is a number in a file.
     match (key, plain(value).as_str()) {
         (KEY_RING | SECRET | HEADERS | WEBHOOK, "") => return "\"\"".to_owned(),
         (KEY_RING | SECRET | HEADERS, _) => return "\"***\"".to_owned(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 /// Range of [`HashingSettings::max_foreign_memory`], in MiB.
 const RANGE_MIB: std::ops::RangeInclusive<u64> = 64..=256;
 
-/// The same range, for messages.
+/// Description of [`RANGE_MIB`] for messages.
 pub(super) const MEMORY_RANGE: &str = "between 64 MiB and 256 MiB, such as 128 MiB";
 
 /// Limits on hashes of other systems.

@@ -42,7 +42,7 @@ fn entries() -> Vec<Entry<'static>> {
 
 /// Returns every setting with its default, its variable and its meaning, in Markdown: one table for each section.
 ///
-/// It is made of the defaults and their comments, so that it says neither more nor less than they do.
+/// The text is generated from the defaults and their comments, so that it cannot differ from them.
 pub fn reference() -> String {
     const HEAD: &str = "| Setting | Default | Meaning |\n|---|---|---|";
     let mut text = format!("{HEAD}\n");

@@ -92,9 +92,9 @@ pub struct GrpcSettings {
     pub allow_plain_text: bool,
     /// Certificates of the listener.
     pub tls: TlsSettings,
-    /// Maximum number of authenticated requests that are processed at once.
+    /// Maximum number of authenticated requests that are processed concurrently.
     pub max_concurrent_requests: usize,
-    /// Maximum number of logins, and of checks of credentials, that are processed at once.
+    /// Maximum number of logins, and of checks of credentials, that are processed concurrently.
     pub max_anonymous_requests: usize,
     /// Maximum number of these from one client address.
     pub max_anonymous_requests_per_address: usize,
@@ -186,7 +186,7 @@ pub struct PolicySettings {
 pub struct SessionSettings {
     /// Maximum log-ins a second of one user or API key. 0: no limit.
     pub logins_per_second: u32,
-    /// Maximum log-ins at once of one user or API key.
+    /// Maximum number of log-ins of one user or API key in a burst.
     pub login_burst: u32,
 }
 

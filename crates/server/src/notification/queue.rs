@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::webhook_client::WebhookClient;
 
-/// Maximum number of deliveries at once, including those that wait for another attempt.
+/// Maximum number of concurrent deliveries, including those that wait for another attempt.
 const MAX_CONCURRENT_DELIVERIES: usize = 8;
 /// Interval of log lines about dropped notifications.
 const REPORT_PERIOD: Duration = Duration::from_secs(10);

@@ -72,7 +72,7 @@ impl<'a> HttpServer<'a> {
         self.start();
     }
 
-    /// Waits for the server to end, which it does after the signal to stop. Never returns without a server.
+    /// Waits for the server to end, which it does after the signal to stop. If there is no server, this never returns.
     pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
         let Some(server) = &mut self.server else { return std::future::pending().await };
         let ended = server.await;

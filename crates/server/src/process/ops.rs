@@ -1,7 +1,7 @@
 //! The port for operators, of `serve` and of the gateway as a separate process: liveness, readiness and metrics.
 //!
-//! It opens first and closes last: it answers before there is a database, and while the last calls of a stopping process are finished. Its
-//! information is for operators only, so that it has a port of its own.
+//! The port opens first and closes last: it answers before the database does, and while a stopping process finishes its last calls. It is
+//! separate from the other ports because its information is for operators only.
 
 use std::future::pending;
 use std::sync::{Arc, OnceLock, Weak};
@@ -36,8 +36,8 @@ const TOKEN_COUNT_INTERVAL: Duration = Duration::from_secs(60);
 /// Minimum ratio of the time after a count to the duration of the count. With ten million tokens on SQLite, a count takes seconds.
 const TOKEN_COUNT_REST_FACTOR: u32 = 100;
 
-/// Limits on connections, which suffice for a few scrapers and probes. Above them, a new connection replaces the oldest one of the address
-/// that has the most, so that probes are answered whatever others do.
+/// Limits on connections, which suffice for a few scrapers and probes. Above the limits, a new connection replaces the oldest connection of
+/// the address that has most connections, so that one client cannot prevent probes.
 const MAX_CONNECTIONS: usize = 64;
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 32;
 /// Maximum idle time of a connection between two requests.

@@ -1,4 +1,4 @@
-//! Access tokens. Of secrets, the table holds only hashes and sealed codes; the keys to them are not in the database.
+//! Access tokens. The table holds secrets only as hashes and sealed codes; their keys are not in the database.
 
 use sea_orm::entity::prelude::*;
 

@@ -18,7 +18,7 @@ use crate::sql::connection::Connection;
 use crate::sql::label::Label;
 
 /// Disables sorting; runs before [`with_keys`] and [`lock`] in a transaction. The planner then cannot use an index that
-/// does not return the rows in the order of the keys, whatever it estimates.
+/// does not return the rows in the order of the keys, even if it estimates a lower cost for such an index.
 pub(super) async fn begin<C: Connection>(connection: &C) -> StoreResult<()> {
     connection.set("SET LOCAL enable_sort = off").await.map_err(store_error)
 }

@@ -53,8 +53,8 @@ pub(crate) async fn migrate_sqlite(connection: &DatabaseConnection) -> Result<()
     transaction.commit().await
 }
 
-/// Brings PostgreSQL up to date. `connection` is a pool of exactly one connection, since the lock belongs to the
-/// connection: it is released with it, whatever happens. Takes no lock where nothing is pending.
+/// Brings PostgreSQL up to date. `connection` is a pool of exactly one connection, since the lock belongs to the connection and is always
+/// released with it. Takes no lock if nothing is pending.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub(crate) async fn migrate_postgres(connection: &DatabaseConnection, limit: Dur
     Ok(())
 }
 
-/// Takes the lock. `false`: another process has applied everything meanwhile.
+/// Takes the lock. `false`: another process has applied everything in the meantime.
 async fn lock(connection: &DatabaseConnection, limit: Duration) -> Result<bool, SetupError> {
     let (start, mut noticed) = (Instant::now(), false);
     let try_lock = format!("SELECT pg_catalog.pg_try_advisory_lock({ADVISORY_LOCK})");

@@ -34,9 +34,9 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// Returns the number of connections for a purpose. Of all connections for calls, a quarter is for transactions,
-    /// and of the rest a third is for lookups, which share statements. Writes wait for the disk, and many can wait at
-    /// the same time.
+    /// Returns the number of connections for a purpose. A quarter of the connections for calls is for transactions. A
+    /// third of the rest is for lookups, which share statements. Writes wait for the disk, and many can wait at the
+    /// same time.
     pub(crate) fn connections(self, options: &DatabaseOptions) -> u32 {
         let all = options.postgres_connections.max(2);
         let transactions = (all / 4).max(1);

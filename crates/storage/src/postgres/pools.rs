@@ -7,8 +7,8 @@
 //! may then be aborted. When the database answers again, new pools are opened.
 //!
 //! A database that is only slow must not be marked down, because new connections would add to its load. Therefore each
-//! answered statement of any call counts as a response. Where connections break, their users get an error at once, and
-//! the timeout is longer.
+//! answered statement of any call counts as a response. When connections break, their users get an error immediately,
+//! and the timeout is longer.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
@@ -46,8 +46,8 @@ struct PoolSet {
     /// Connections for lookups of tokens. `None`: there are too few connections, and lookups share those for
     /// statements.
     ///
-    /// They are a separate pool because a batcher keeps connections. In a shared pool, the batcher of statements could
-    /// keep the only connection that the server allows, and no lookup would ever get one.
+    /// Lookups have a separate pool because a batcher keeps connections. In a shared pool, the batcher of statements
+    /// could keep the only connection that the server allows, and no lookup would ever get one.
     lookup_pool: Option<DatabaseConnection>,
     lookup_batcher: Arc<QueryBatcher>,
     statement_batcher: Arc<QueryBatcher>,

@@ -116,7 +116,7 @@ impl QueryBatcher {
 
     /// Inserts a new token, by its values, and commits it.
     ///
-    /// A batch fails as a whole for an error in one of its tokens, and writes nothing. Then this token is inserted
+    /// An error in one token makes the whole batch fail, and nothing is written. In that case this token is inserted
     /// again, alone. If it is not known whether the batch was committed, the token is not inserted again.
     pub(crate) async fn insert(self: &Arc<Self>, values: Vec<Value>) -> Result<(), Failure> {
         let item = Arc::new(BatchItem::NewToken { values });

@@ -30,7 +30,7 @@ const MIGRATIONS: &str = "seaql_migrations";
 pub struct ForeignObject {
     /// `table`, `function`, `operator` or `type`.
     pub kind: String,
-    /// Its name.
+    /// Name of the object.
     pub name: String,
     /// The role that owns it.
     pub owner: String,

@@ -56,7 +56,7 @@ pub(crate) fn check_url(options: &DatabaseOptions) -> Result<(), SetupError> {
 pub(crate) fn warn_of_ignored_parameters(url: &str) {
     let ignored = ignored_parameters(url);
     if ignored > 0 {
-        // Not even their names: the text after a `?` may be the rest of a password.
+        // The names of the ignored parameters are not logged: the text after a `?` may be the rest of a password.
         let known = PARAMETERS.join(", ");
         tracing::warn!(ignored, known, "the database URL has parameters that are ignored");
     }
@@ -92,7 +92,8 @@ pub(crate) fn warn_of_unverified_server(url: &str) {
     }
 }
 
-/// Reports whether the server is on this machine. A host name counts as another machine, whatever it resolves to.
+/// Reports whether the server is on this machine. A host name counts as another machine, even if it resolves to this
+/// one.
 fn is_local(parsed: &PgConnectOptions) -> bool {
     let host = parsed.get_host().trim_start_matches('[').trim_end_matches(']');
     let loopback = host.parse::<IpAddr>().map(|address| address.to_canonical().is_loopback());

@@ -129,7 +129,7 @@ struct CopyThread {
 }
 
 impl CopyThread {
-    /// Starts the thread. Also returns the size of the source in bytes.
+    /// Starts the thread. Returns the size of the source in bytes, and the copy.
     fn start(file: &Path, target: String) -> Result<(u64, Self)> {
         let refused = |error: rusqlite::Error| CopyError::Database(Failure::from_rusqlite(&error).to_string());
         // Opened for writing, because a file in use is read through shared memory.

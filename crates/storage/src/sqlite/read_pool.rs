@@ -159,7 +159,7 @@ fn run_lookup<T>(
 ) -> StoreResult<T> {
     let failure = |error| Failure::from_rusqlite(&error);
     let mut statement = connection.prepare_cached(query.single_sql()).map_err(failure)?;
-    // By name: SQLite numbers parameters in the order of their appearance.
+    // Parameters are bound by name, because SQLite numbers them in the order of their appearance.
     let mut bind = |name: &str, value: &dyn ToSql| match statement.parameter_index(name)? {
         Some(place) => statement.raw_bind_parameter(place, value),
         None => Ok(()),

@@ -44,7 +44,7 @@ pub(crate) struct SqliteWriter {
     requests: mpsc::Sender<Request>,
     queue_timeout: Duration,
     counters: Arc<Counters>,
-    /// Its sender is dropped when the task has ended.
+    /// Signals the end of the task: the task drops the sender when it ends.
     running: watch::Receiver<()>,
 }
 

@@ -30,7 +30,7 @@ fn attempts(in_a_row: u32) -> Attempts {
 }
 
 async fn read(test: &TestDatabase, subject: &str, kind: SecretKind) -> Entry<Attempts> {
-    // Through other connections: an acknowledged write is visible on every server.
+    // The read uses other connections, because an acknowledged write must be visible on every server.
     test.again().await.attempts(test.organisation, subject, kind).await.expect("reads")
 }
 

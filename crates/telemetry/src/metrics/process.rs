@@ -1,7 +1,7 @@
 //! Metrics of the process, under the names that Prometheus client libraries use.
 //!
-//! They are read from `/proc` when the metrics are read, and cost nothing otherwise. If a file of `/proc` is missing,
-//! as on other systems than Linux, or has unknown content, the metric is left out.
+//! The values are read from `/proc` only when the metrics are read. If a file of `/proc` is missing, as on other systems than Linux, or has
+//! unknown content, the metric is left out.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Stops a cluster when the process that started it has ended, in whatever way.
+//! Stops a cluster when the process that started it has ended for any reason.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};

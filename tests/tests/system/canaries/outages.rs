@@ -28,7 +28,8 @@ pub(super) async fn lock_file(recorded_clients: &[RecordedClient<'_>; 3], url: &
     drop(unit);
 }
 
-/// Breaks a connection during its set-up. What the driver logs then is logged within a call that has the whole URL.
+/// Breaks a connection during its set-up. Messages that the driver logs at that point belong to a call that has the
+/// whole URL.
 pub(super) fn break_in(recorder: &Recorder, proxy: &FaultProxy, installation: &Installation) {
     // The number of bytes of answers before the set-up depends on PostgreSQL; it is about eighty.
     let broken = (200..2_000).step_by(20).any(|bytes| {

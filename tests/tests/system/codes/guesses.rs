@@ -1,4 +1,5 @@
-//! A client without `access_tokens.secrets` has the number of guesses per day of the policy, whatever other calls it makes.
+//! A client without `access_tokens.secrets` has the number of guesses per day that the policy allows. Its other calls do not raise this
+//! number.
 
 use std::time::Duration;
 

@@ -144,7 +144,7 @@ async fn a_hash_over_a_pass_code_is_written_or_reported() {
         site.write("login.ndjson", format!("{token}\n{user}"));
         let said = site.run(&["import", "login.ndjson"], 0);
         assert!(said.contains("pass codes and passwords that were written: 2"), "{said}");
-        // Of "pässword 0042".
+        // Hash of "pässword 0042".
         let hash = "$2y$05$gbSY6y5bO/GRHtD1XWFE2uOae8h5GVu2MR2Uultx8Ban7hMgSGM/i";
         let with_hash = json!({"access_token": {"identifier": "ana", "pass_code_hash": hash}}).to_string();
         site.write("hash.ndjson", &with_hash);

@@ -79,7 +79,7 @@ pub fn read(text: &str, zone: Tz) -> Result<Timestamp, DateError> {
 ///
 /// # Errors
 ///
-/// As for [`read`].
+/// The errors of [`read`].
 pub fn read_or_stored(text: &str, stored: Option<Timestamp>, zone: Tz) -> Result<Timestamp, DateError> {
     let date = written(text, zone).ok_or(DateError::Form)?;
     if let (Written::Local(local), Some(stored)) = (&date, stored)

@@ -39,7 +39,7 @@ impl From<&FieldSelection> for OwnerJoins {
 pub struct FoundToken {
     /// The token.
     pub token: AccessToken,
-    /// Its owners.
+    /// Owners of the token.
     pub owners: Owners,
     /// Reference data of the same version as the token, or a newer one.
     pub reference: Arc<Reference>,

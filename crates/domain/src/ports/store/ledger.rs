@@ -22,7 +22,7 @@ pub struct Entry<T> {
 /// Attempts and issues. There is one entry each for a subject (the id of a token, or a dummy subject) and a kind of
 /// secret.
 ///
-/// Every write is one statement that is committed before the method returns, whatever happens to the caller. A write
+/// Every write is one statement that is committed before the method returns, even if the caller stops waiting. A write
 /// returns `false` when another caller wrote since the entry was read; nothing was written then. Reads on all replicas
 /// see every write that has returned before.
 pub trait LedgerStore: Send + Sync + 'static {

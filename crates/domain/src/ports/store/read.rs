@@ -36,8 +36,8 @@ impl ReadOptions<'static> {
     pub const STRONG: Self = Self { consistency: ReadConsistency::Strong, call: None };
 }
 
-/// A position in the log of a database. A state that covers a position contains everything that was committed before
-/// it. Of two positions on different timelines it is possible that neither covers the other.
+/// A position in the log of a database. A state that covers a position contains everything that was committed before it. If two positions
+/// are on different timelines, neither may cover the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogPosition {
     /// The history of the log. Each promotion of a replica begins a new one, with a higher number.

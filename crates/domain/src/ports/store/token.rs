@@ -58,8 +58,8 @@ pub trait Store: LedgerStore {
         consistency: ReadConsistency,
     ) -> impl StoreFuture<Vec<FoundToken>>;
 
-    /// Returns the objects that a new token refers to. They are of one point in time, if the database can read them in
-    /// one statement.
+    /// Returns the objects that a new token refers to. All of them have the state of one point in time, if the database
+    /// can read them in one statement.
     fn find_owners(
         &self,
         organisation: OrganisationKey,
@@ -85,16 +85,17 @@ pub trait Store: LedgerStore {
     /// of the organisation.
     fn stored_strengths(&self, organisation: OrganisationKey) -> impl StoreFuture<Vec<StoredStrength>>;
 
-    /// Takes `count` numbers of a sequence and returns the first. Committed at once, whatever happens to the caller.
+    /// Takes `count` numbers of a sequence and returns the first. The change is committed before the method returns,
+    /// even if the caller stops waiting.
     fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> impl StoreFuture<i64>;
 
-    /// Returns an empty store for the rows that a check would write. It is a temporary file, so that it needs little
-    /// memory however much is written to it. It is deleted when it is dropped.
+    /// Returns an empty store for the rows that a check would write. The store is a temporary file, so that its memory
+    /// does not grow with the number of rows. Dropping it deletes the file.
     fn drafts(&self) -> StoreResult<Box<dyn DraftStore>>;
 
     /// Sets a sequence above the highest stored number that has this prefix and ten digits. This also moves a sequence
-    /// back that is above [`LAST_NUMBER`](super::LAST_NUMBER). Committed at once. Called when a number of the sequence
-    /// is in use, or when an import has raised the sequence above its last number.
+    /// back that is above [`LAST_NUMBER`](super::LAST_NUMBER). The change is committed before the method returns.
+    /// Called when a number of the sequence is in use, or when an import has raised the sequence above its last number.
     fn realign_sequence(&self, organisation: OrganisationKey, sequence: Sequence, prefix: &str)
     -> impl StoreFuture<()>;
 }

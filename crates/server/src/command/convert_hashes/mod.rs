@@ -1,7 +1,7 @@
 //! `convert-hashes`: converts hashes of pass codes and passwords from exports of other systems into records for `import --update-only`.
 //!
-//! It reads one record at a time and keeps none, so that its memory does not grow with the file. It needs neither a database nor keys, and
-//! writes hashes only into its output.
+//! The command reads one record at a time and keeps none in memory, so that its memory does not grow with the file. It needs neither a
+//! database nor keys, and writes hashes only into its output.
 
 mod arguments;
 mod conversion;

@@ -71,7 +71,8 @@ impl Output {
         })
     }
 
-    /// Writes a record, or counts the reason why it is omitted. Of several hashes, the strongest accepted one is written.
+    /// Writes a record, or counts the reason why it is omitted. If there are several hashes, the strongest one that an import accepts is
+    /// written.
     pub(super) fn take(&mut self, value: Option<String>, candidates: Vec<Candidate>) -> anyhow::Result<()> {
         let several = candidates.len() > 1;
         let Some(best) = strongest(candidates, self.limit) else {
@@ -163,7 +164,7 @@ pub(super) struct Rejected {
 /// Returns the strongest accepted hash of a record, or else the first refused one. `limit` is the maximum memory in KiB.
 pub(super) fn strongest(candidates: Vec<Candidate>, limit: u64) -> Option<Result<Accepted, Rejected>> {
     let judged = candidates.into_iter().map(|candidate| examine(candidate, limit));
-    // Of equally strong ones, the iterator returns the last, which is the first of the record.
+    // If several are equally strong, `max_by_key` returns the last one of the reversed iterator, which is the first one of the record.
     judged.rev().max_by_key(|judged| judged.as_ref().map_or((false, 0), Accepted::strength))
 }
 

@@ -1,4 +1,5 @@
-//! Exports of each format, with hashes that libraries of the products have made (`tests/data/hashes/make.py`).
+//! Conversion of exports in each format. Their hashes were made with the libraries of the products
+//! (`tests/data/hashes/make.py`).
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -113,7 +114,8 @@ async fn keycloak() {
     assert_eq!(unsupported(Format::Keycloak, export!("keycloak-credential.csv")).await, expected([]));
     let by_email = converted(Format::Keycloak, Some("email"), export!("keycloak-realm.json"));
     assert_eq!(by_email[0].0.as_deref(), Some("sha256@example.org"));
-    // The documents of a JSON row are objects or texts; before version 8 the members were in the credential.
+    // In a JSON row, `secret_data` and `credential_data` are objects or texts that contain JSON. Before version 8 of
+    // Keycloak, their members were in the credential itself.
     let rows = r#"{"user_id": "u", "secret_data": {"value": "AAAA", "salt": "c2FsdHNhbHQ="}, "credential_data": {"hashIterations": 7, "algorithm": "pbkdf2-sha512"}}
         {"username": "old", "credentials": [{"type": "password", "hashedSaltedValue": "AAAA", "salt": "c2FsdHNhbHQ=", "hashIterations": 9, "algorithm": "pbkdf2-sha256"}]}
         {"user_id": "v", "secret_data": "{\"value\": 1", "credential_data": "{}"}"#;
@@ -189,7 +191,7 @@ async fn ldap_with_several_values() {
         ("locked", "none"),
     ]);
     assert_eq!(found, expected);
-    // All forms of a file have the same result.
+    // The kind of line end does not change the result.
     let text = export!("ldap-several.ldif");
     let plain = converted(Format::Ldap, None, text);
     assert_eq!(converted(Format::Ldap, None, &text.replace('\n', "\r\n")), plain);
@@ -348,7 +350,7 @@ fn damaged_hashes_are_not_converted() {
     }
 }
 
-/// Texts that stand for nothing are no hashes, in every form; a hash in a later column counts.
+/// A text for a missing value, such as NULL, is not a hash in any format. A hash in a later column is used instead.
 #[test]
 fn cells_of_nothing_are_no_hashes() {
     let none = |value: &str| -> (Option<String>, Option<Conversion>) { (Some(value.to_owned()), None) };

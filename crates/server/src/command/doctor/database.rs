@@ -10,7 +10,7 @@ use crate::config::Settings;
 const CHECK: &str = "database";
 const SCHEMA: &str = "schema";
 
-/// Returns whether the content can be read, which requires a current schema.
+/// Checks the database. Returns whether its content can be read, which requires a current schema.
 pub(super) async fn check(database: &Database, settings: &Settings, deep: bool, report: &mut Report) -> bool {
     match database.settings().await {
         Ok(found) => found.iter().for_each(|setting| report_setting(setting, database.is_sqlite(), report)),

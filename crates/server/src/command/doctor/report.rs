@@ -16,9 +16,9 @@ const EXIT_WARNINGS: u8 = 3;
 enum Level {
     /// No action is needed.
     Ok,
-    /// It works, and should be improved.
+    /// The checked part works, but should be improved.
     Warning,
-    /// It does not work, or is not safe.
+    /// The checked part does not work, or is not safe.
     Problem,
 }
 

@@ -16,9 +16,9 @@ pub(in crate::command) struct Line {
 /// The reason why a line is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::command) enum Unreadable {
-    /// It is longer than [`MAX_ROW_BYTES`].
+    /// The line is longer than [`MAX_ROW_BYTES`].
     TooLong,
-    /// Its bytes are not UTF-8.
+    /// The bytes of the line are not UTF-8.
     NotUtf8,
 }
 

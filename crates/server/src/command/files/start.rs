@@ -7,7 +7,7 @@ use anyhow::bail;
 use super::lines::TextLines;
 use super::rows::{Lines, MAX_ROW_BYTES, Reader};
 
-/// Delimiters that are detected. Of equally frequent ones, the first counts.
+/// Delimiters that are detected. If several are equally frequent, the first in this list is used.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// The beginning of a text, which was read to detect the delimiter.

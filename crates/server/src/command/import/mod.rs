@@ -229,7 +229,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     }
     println!("{}", report.count_line(arguments.check));
     eprint!("{}", report.details());
-    // A file with refused texts has reported the reason.
+    // If texts of the file were refused, their reasons were already printed.
     for (name, _) in empty.iter().filter(|(_, refused)| *refused == 0) {
         eprintln!("{name}: there is no record in this file");
     }

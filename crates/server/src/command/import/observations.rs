@@ -20,7 +20,7 @@ const UNIQUE_MEMBERS: [&str; 2] = ["authentication_code", "identifier"];
 /// Observations on one record.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Observation {
-    /// Whether a new access token gets a state that the file does not state.
+    /// Whether the record has no state, so that a new access token gets the default state.
     pub(super) assumes_state: bool,
     /// Whether one of its codes may be the number of a payment card.
     pub(super) may_be_card_number: bool,

@@ -266,7 +266,8 @@ async fn notifications_are_given_up_after_the_time_limit() {
 async fn a_name_is_called_only_at_addresses_that_are_allowed() {
     let receiver = Receiver::answering(&[200]).await;
     let port = receiver.url.rsplit_once(':').expect("a port").1.to_owned();
-    // The system reads numbers as addresses. As names they are certainly not of this machine.
+    // The system reads these numbers as addresses. The service treats them as names, which are never those of this
+    // machine.
     for (host, allowed, calls) in [
         ("localhost", "", 1),
         ("127.1", "", 0),

@@ -1,4 +1,4 @@
-//! Items of a batch and the statement for them.
+//! Items of a batch, and the statement that runs a batch.
 
 use std::sync::Arc;
 

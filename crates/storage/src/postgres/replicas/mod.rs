@@ -75,7 +75,7 @@ struct State {
 struct ObservedPosition {
     /// Position up to which it has replayed the log.
     position: LogPosition,
-    /// It has replayed everything that was acknowledged before this time.
+    /// Time before which every acknowledged write is replayed on the replica.
     covers_until: Instant,
 }
 
@@ -250,7 +250,7 @@ pub struct PendingWrite {
 impl PendingWrite {
     /// Ends the call, after success or failure. Queries the log position of the primary, records it for the caller, and
     /// returns it as a text for [`Replicas::consistency`] in any process. `None`: the primary did not answer in time.
-    /// Then no call reads from a replica until the next poll of the primary.
+    /// In that case no call reads from a replica until the next poll of the primary.
     pub async fn finish(mut self) -> Option<String> {
         let position = self.replicas.primary_position().await?;
         self.replicas.write_positions.record_write(self.slot, position);

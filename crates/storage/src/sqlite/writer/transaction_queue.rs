@@ -26,7 +26,7 @@ pub(super) struct TransactionQueue {
 
 impl TransactionQueue {
     /// Runs transactions until the next request is of another kind, the queue is empty, or the batch is full. Then
-    /// commits, and sends the result to all of them.
+    /// commits all of these transactions, and sends the result to their callers.
     pub(super) async fn batch(&mut self, first: Reply<WriteTransaction>, queue: &mut Queue, limits: &Limits) {
         let batch = match self.open().await {
             Ok(batch) => batch,
