@@ -4,10 +4,10 @@
 //! read. If that fails or is late (a process that was stopped and continued, a database that is away), a call reads the
 //! list before it is accepted. So no replica accepts a session that was released more than a second ago.
 //!
-//! A release has the time of the clock of the database, and becomes visible when it is committed, which may be after a
-//! later one. So each read begins some time before the last one ([`OVERLAP`]). Every half minute a longer time
-//! ([`WIDE_OVERLAP`]) is read as well, in parts. The first read reads the whole list in pages, in the order of the ids.
-//! If the call that reads gives up, the next one continues.
+//! A release has the time of the clock of the database, and becomes visible when it is committed. A release with a
+//! later time may be committed earlier. So each read begins some time before the last one ([`OVERLAP`]). Every half
+//! minute a longer time ([`WIDE_OVERLAP`]) is read as well, in parts. The first read reads the whole list in pages, in
+//! the order of the ids. If the call that reads stops waiting, the next call continues.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};

@@ -48,8 +48,8 @@ struct Signer {
     key: HmacSha256,
 }
 
-/// Names that a token states for its reader. No server decides anything by them: a user or an organisation that is
-/// renamed, or that takes the former name of another one, gains nothing.
+/// Names in a token, for programs that read it. No server bases a decision on them: a user or an organisation that is
+/// renamed, or that takes the former name of another one, gains no rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimNames {
     /// User name.

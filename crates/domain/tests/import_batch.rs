@@ -379,7 +379,7 @@ fn a_record_that_is_older_than_its_token_or_has_no_date_changes_nothing() {
     let (results, changes) = world.import_as(Existing::KeepNewer, &new);
     assert_eq!(outcomes(&results), [Outcome::Updated]);
     assert_eq!(time::parse("2021-01-01T00:00:00"), Some(changes.tokens[0].updated.date), "as the record says");
-    // Its codes are those of another token by now, and what it refers to need not exist.
+    // An older record of T is kept: another token has its code now, and the objects that it refers to need not exist.
     world.import_as(Existing::KeepNewer, &dated("U", "old", "2022-01-01T00:00:00"));
     for kept in [
         old.to_owned(),
@@ -458,7 +458,8 @@ fn codes_change_hands_within_one_import() {
         let lines: Vec<_> = (0..cards).map(|i| card(&format!("{i:03}"), &format!("code {i}"), "")).collect();
         world.import(&lines.join("\n"));
     };
-    // Each takes the code of the next one, and the last one a new code, that of the first, or none that is free.
+    // Each card takes the code of the next card. The last card takes a free code, the code of the first card, or a code
+    // that another card keeps.
     for (last, works) in [("free", true), ("code 0", true), ("code 99", false)] {
         let mut world = World::new();
         begin(&mut world, 100);

@@ -33,7 +33,7 @@ pub fn policies(data: &[u8]) {
     codes(&policy.pass_code);
 }
 
-/// Asserts that the service accepts the codes that it draws, and does not repeat those that it refuses.
+/// Asserts that the service accepts each code that it draws, and that a refusal does not contain the refused code.
 fn codes(rules: &CodePolicy) {
     let drawn = rules.random(&Counting::default()).expect("drawn");
     let digits_do = rules.min_letters == 0 && rules.min_special == 0;

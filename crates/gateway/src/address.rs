@@ -17,8 +17,8 @@ const IPV6_NETWORK_BITS: u8 = 64;
 
 /// IP address of the client that sends a call: that of the connection, or the one that a trusted proxy forwards.
 ///
-/// An IPv4 address inside an IPv6 one (`::ffff:192.0.2.1`) is the IPv4 address. It is in the extensions of every request that arrives over
-/// a network, so that limits for each address and the log use the same one.
+/// An IPv4 address inside an IPv6 one (`::ffff:192.0.2.1`) is the IPv4 address. The address is in the extensions of every request that
+/// arrives over a network, so that the limits for each address and the log use the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientAddress(IpAddr);
 

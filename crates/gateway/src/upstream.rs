@@ -25,8 +25,8 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 /// Time after a call's deadline at which the gateway ends it. The service normally ends a call at its deadline and answers so.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Maximum number of repeats of a call that the service has not processed. Connections end by age while calls are on their way, and a
-/// new connection may refuse calls that are sent before it has announced its stream limit.
+/// Maximum number of repeats of a call that the service has not processed. A connection may reach its maximum age while the gateway sends
+/// calls on it, and a new connection may refuse calls that are sent before it has announced its stream limit.
 const MAX_REPEATS: u32 = 5;
 /// Time since the first attempt after which a call is not sent again.
 const REPEAT_TIME: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Calls that fail on their way to the service, and the ones of them that are sent again. The server speaks HTTP/2 byte by byte.
+//! Calls that fail before the service receives them, and the rule which of them are sent again. The server speaks HTTP/2 byte by byte.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

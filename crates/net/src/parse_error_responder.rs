@@ -1,4 +1,4 @@
-//! Gives a body with a reason to the answers that the HTTP library makes itself, to requests that it cannot read.
+//! Adds a body with the reason to the answers of the HTTP library to requests that it cannot read.
 //!
 //! The library answers such a request with a status only, and closes the connection. No handler can answer it, because
 //! there is no request for a handler. So the answer is replaced while it is written.

@@ -94,8 +94,8 @@ impl CodeHashes {
 
 /// Returns the spellings of a number with leading zeros, up to [`LONGEST_CODE`] digits; none of any other text.
 ///
-/// A stored code has one length, and there is one spelling of each length, so this is one guess however long the code
-/// is.
+/// A stored code has one length, and there is one spelling of each length, so all spellings together are one guess for
+/// a code of any length.
 fn zero_filled(purpose: Purpose, code: &Secret) -> impl Iterator<Item = Secret> {
     let digits = code.expose();
     let number = purpose != Purpose::ApiKey && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -253,8 +253,8 @@ pub(crate) fn insert_key(key: &ApiKey, created: Timestamp) -> Sql {
     sql
 }
 
-/// Gives the user of a new key the permissions of that key. Before that, it stores for every other key of the user the
-/// permissions that this key has now, so that no other key gains a permission.
+/// Gives the user of a new key the permissions of that key. First stores, for every other key of the user, the
+/// permissions that the other key has now, so that it gains none.
 pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &ApiKey) -> StoreResult<()> {
     let Some(wanted) = key.terms.permissions else { return Ok(()) };
     let mut sql = Sql::select("permissions", "user_credential", " WHERE organisation_key = ");

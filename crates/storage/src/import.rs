@@ -1,11 +1,11 @@
 //! Reads and writes of an import, with many rows for each statement.
 //!
-//! An import works in memory on the rows that it has read, and writes whole rows. To lose no change of another caller
-//! in between, it locks the rows that others change: tokens and credentials. It finds their ids without a lock, then
-//! locks and reads them in one pass in the order of their ids (ADR 23). It replaces only rows that it has locked. It
-//! inserts all other rows, and the unique indexes refuse the batch if such a row has appeared meanwhile. Only imports
-//! write the other tables, and the lock on the directory allows one import at a time. SQLite has one writer, so that
-//! the transaction itself is the lock.
+//! An import works in memory on the rows that it has read, and writes whole rows. So that no change of another caller
+//! in the meantime is lost, it locks the rows that other callers change: tokens and credentials. It finds their ids
+//! without a lock, then locks and reads them in one pass in the order of their ids (ADR 23). It replaces only rows that
+//! it has locked. It inserts all other rows, and the unique indexes refuse the batch if such a row has appeared
+//! meanwhile. Only imports write the other tables, and the lock on the directory allows one import at a time. SQLite
+//! has one writer, so that the transaction itself is the lock.
 
 mod bulk_json;
 mod bulk_values;
@@ -103,9 +103,9 @@ pub(crate) async fn save<C: Connection>(
     raise_sequences(connection, key, changes).await
 }
 
-/// Takes number, code and identifier from tokens that the batch is about to write with other values, so that other
-/// tokens of the batch can have the old ones: unique indexes check each row as it is written. No code begins with a
-/// control character, so that the temporary values are unique.
+/// Replaces number, code and identifier of the tokens whose values the batch changes by temporary ones, so that other
+/// tokens of the batch can take the old values: unique indexes check each row when it is written. The temporary values
+/// begin with a control character, as no code does, so that they are unique.
 async fn free_unique_keys<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,

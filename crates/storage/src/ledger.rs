@@ -1,9 +1,9 @@
 //! The ledger of attempts and issues: one row for each subject and kind, written by compare-and-set on its revision.
 //!
 //! A row has two independent parts: the counters of [`LedgerStore::count_refused`], and all other columns, whose
-//! version is the revision. Each part is written without the other. Refused attempts arrive in floods; this way they
-//! neither make a compare-and-set of another caller fail, nor does such a write overwrite their counters: `refused` and
-//! `last_refused` of a saved state are ignored.
+//! version is the revision. Each part is written without the other one. Refused attempts may arrive in floods. They do
+//! not make the compare-and-set of another caller fail, and a compare-and-set does not overwrite their counters:
+//! `refused` and `last_refused` of a saved state are ignored.
 
 use access_tokens_domain::attempts::{Attempts, SecretKind};
 use access_tokens_domain::issues::Issues;

@@ -1,5 +1,5 @@
-//! Statements that list, count and update tokens. [`crate::lookup`] has the lookups. One statement reads a token and
-//! its owners, so that both are of one state.
+//! Statements that list, count and update tokens. [`crate::lookup`] has the lookups. One statement reads a token and its owners, so that
+//! both have the state of one point in time.
 
 use std::sync::LazyLock;
 

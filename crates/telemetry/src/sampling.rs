@@ -1,8 +1,8 @@
 //! Decides whether a trace is exported: the caller decides if it is authenticated or a trusted proxy, else the ratio of
 //! the settings.
 //!
-//! An unauthenticated client that could decide would fill the collector, or keep its own calls out of it. Its trace id
-//! is still used, so that its calls can be found by it.
+//! An unauthenticated client does not decide, because it could fill the collector, or exclude its own calls from it.
+//! Its trace id is still used, so that its calls can be found by that id.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -73,7 +73,7 @@ impl Modules {
         self.0.iter().map(|module| module.file.as_path()).collect()
     }
 
-    /// Returns which file uses items of which other file, and the paths by which it does.
+    /// Returns the pairs of files of which the first uses items of the second, with the paths of these items.
     pub(crate) fn edges(&self, workspace: &Path) -> Edges {
         let name = |file: &Path| file.strip_prefix(workspace).expect("a file of the workspace").display().to_string();
         let mut edges = Edges::new();

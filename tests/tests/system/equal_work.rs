@@ -79,7 +79,8 @@ impl Measured {
         self.trace_joined(0, call).await
     }
 
-    /// Makes one call that makes `at_once` of its round trips while it waits for another one, and measures it.
+    /// Makes one call and measures it. `at_once` is the number of its round trips that run concurrently with another
+    /// one.
     async fn trace_joined<T>(&self, at_once: u64, call: impl Future<Output = Result<T, Error>>) -> Trace {
         self.store.take_calls();
         self.secrets.take();

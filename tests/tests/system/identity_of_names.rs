@@ -1,5 +1,5 @@
-//! Codes, identifiers, user names and secrets that look the same are the same: invisible characters and outer blanks are refused,
-//! and composed and decomposed accents are one text.
+//! Codes, identifiers, user names and secrets that look the same are the same: invisible characters, leading blanks and trailing blanks are
+//! refused, and composed and decomposed accents are one text.
 
 use std::fs;
 use std::time::Duration;

@@ -159,7 +159,7 @@ fn a_new_organisation_is_checked_with_decomposed_names(installation: &Installati
     assert!(said.contains("2 created") && said.contains("0 failed"), "{said}");
 }
 
-/// More records wait for codes of other tokens than fit. Rings that are complete are imported meanwhile.
+/// More records wait for codes of other tokens than fit. Complete rings are imported before the limit is reached.
 fn many_codes_change_hands(installation: &Installation) {
     const CARDS: usize = 12_000;
     let import = |code: &dyn Fn(usize) -> usize| {
@@ -173,7 +173,8 @@ fn many_codes_change_hands(installation: &Installation) {
     assert!(said.contains("0 created, 12000 updated, 0 unchanged, 0 failed"), "{said}");
     let said = import(&rings);
     assert!(said.contains("0 created, 0 updated, 12000 unchanged, 0 failed"), "{said}");
-    // Each card needs the code of the next one, and so of the last one, which comes too late for most of them.
+    // Each card needs the code of the next card, so that all of them depend on the last one. Most records wait when the
+    // limit is reached.
     let said = import(&|card| rings(card) + 1);
     assert!(
         said.contains("AUTHENTICATION_CODE_ALREADY_EXISTS") && said.contains("too many records of this import wait"),

@@ -34,7 +34,8 @@ struct Codes {
 }
 
 impl Codes {
-    /// Returns this number of uses under the policy that compares all callers, and a fifth of that under the default one.
+    /// Returns codes for this number of uses under the policy that compares the codes of all callers, and a fifth as many codes under the
+    /// default policy.
     fn of(uses: usize) -> [Self; 2] {
         let (wide, usual) = (uses.div_ceil(CALLERS), uses.div_ceil(CALLERS * 5));
         [Self { policy: "wide", numbers: 0..wide }, Self { policy: "usual", numbers: wide..wide + usual }]

@@ -125,8 +125,8 @@ impl SecretBudget {
     }
 }
 
-/// Returns the minimum number of possible pass codes: the smaller one of those that may be chosen and those that a
-/// reset or a creation draws.
+/// Returns the minimum number of possible pass codes: the smaller of two numbers, the pass codes that an owner may
+/// choose and the pass codes that a reset or a creation draws.
 fn pass_codes(policy: &Policy) -> f64 {
     let rules = &policy.pass_code;
     let (letters, digits, special) = (rules.min_letters, rules.min_digits, rules.min_special);

@@ -110,7 +110,8 @@ fn share_of(organisation: OrganisationKey) -> u64 {
 /// Operations that need a key. Implementations keep keys outside of the database, and hash outside of the threads that
 /// run futures.
 pub trait Secrets: Send + Sync + 'static {
-    /// Returns OVERLOADED when `hash` and `verify` would return it now. Called before work that would be in vain.
+    /// Returns OVERLOADED if `hash` and `verify` would return it now. Called before other work of a call, so that the work is not done for
+    /// a call that is then refused.
     fn check_queue(&self, _work: HashWork) -> Result<()> {
         Ok(())
     }

@@ -82,7 +82,7 @@ fn besides(documented: &Value, written: &Value, path: &str, found: &mut BTreeSet
     }
 }
 
-/// Checks one example in the release that it shows. `gaps` are the keys that it leaves out of what its release has.
+/// Checks one documented example in its release. `gaps` are the keys that the release has and the example lacks.
 fn check<M: Message + Name + Default>(name: &str, release: &str, list: Option<&str>, paths: &[&str], gaps: &[&str]) {
     let mut documented = example(&format!("{name}.response"));
     with_one_form_of_dates(&mut documented);

@@ -41,8 +41,8 @@ pub struct Method {
     pub path: String,
     /// The callers that are allowed.
     pub(crate) access: Access,
-    /// Whether the contract says that it changes no record, so that a call may be refused by refusing its response. `false` for probes,
-    /// which are served at any load.
+    /// Whether the contract declares that the method changes no record, so that a call may still be refused when its response is ready.
+    /// `false` for probes, which are served at any load.
     pub(crate) reads: bool,
     /// Whether it belongs to health or reflection. These calls are neither counted nor logged, and are served when all others are refused.
     pub(crate) probe: bool,

@@ -215,8 +215,8 @@ impl Pools {
         if single.is_ok() && lookup.is_ok() && transaction.is_ok() {
             return None;
         }
-        // A pool with all of its connections is busy. A connection that is being opened counts, so that a size of one
-        // does not prove it.
+        // A pool with all of its connections is busy. The size includes a connection that is being opened, so that a
+        // size of one does not prove that the pool has a connection.
         let all = |pool: &PgPool| pool.options().get_max_connections();
         if pools.iter().all(|pool| all(pool) > 1 && pool.size() >= all(pool)) {
             return None;

@@ -56,7 +56,7 @@ pub struct Rights {
     pub role: String,
     /// Tables of the service, functions, operators and types that another role owns.
     pub foreign: Vec<ForeignObject>,
-    /// The one other role that owns every table of the service, where no other foreign object exists.
+    /// The role that owns every table of the service, if it is another role and no other foreign object exists.
     pub table_owner: Option<String>,
     /// Roles that may create objects in the schema. `PUBLIC` stands for every role.
     pub creators: Vec<String>,

@@ -73,7 +73,8 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // Removed while the lock is held: a process that has opened the file finds that it is no longer at its path.
+        // The file is removed while the lock is held: a process that has already opened it then finds that it is no
+        // longer at its path.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -135,7 +135,7 @@ fn store(connection: &Connection, generation: u32) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
 }
 
-/// Returns a random number that is neither the current one nor 0, which files have that were never opened here.
+/// Returns a random number that is neither the current one nor 0. Files that this service has never opened have 0.
 fn generation(connection: &Connection, current: u32) -> rusqlite::Result<u32> {
     loop {
         let random: i64 = connection.query_row("SELECT random()", [], |row| row.get(0))?;

@@ -88,8 +88,8 @@ async fn those_who_wait_are_written_with_one_statement() {
     assert!(statements <= CREATES / 2, "{statements} for {CREATES}");
 }
 
-/// A transaction holds a code without a commit: the insert that needs this code waits, and others in its batch with it,
-/// but they are written.
+/// A transaction has inserted a code and is not committed: the insert of the same code waits, and the others in its
+/// batch wait with it, but they are written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_waits_for_a_lock_costs_the_others_time_only() {
     let test = postgres().await;

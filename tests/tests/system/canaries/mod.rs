@@ -180,7 +180,7 @@ async fn nothing_gets_out_of_sqlite() {
 async fn nothing_gets_out_of_postgres() {
     let started = Instant::now();
     let (recorder, folder) = (Arc::new(Recorder::default()), TempDir::new().expect("a folder"));
-    // A server of its own, which logs everything that it can log, and has no other data.
+    // A separate server for this test, which logs everything that PostgreSQL can log, and has no other data.
     let settings = ["log_min_duration_statement=0", "log_connections=on", "log_error_verbosity=verbose"];
     let cluster = tokio::task::block_in_place(|| Cluster::start_with(&settings)).expect("a cluster");
     let url = cluster.create_database().expect("a database");

@@ -73,8 +73,8 @@ pub trait KeyStore: Send + Sync + 'static {
         limit: u32,
     ) -> impl StoreFuture<Vec<(Position, VerificationCode)>>;
 
-    /// Replaces verification codes that are still those that were read, in one transaction. Returns the number of
-    /// replaced codes.
+    /// Replaces each verification code that has not changed since it was read, in one transaction. Returns the number
+    /// of replaced codes.
     fn replace_verification_codes(
         &self,
         replacements: &[(Position, VerificationCode, VerificationCode)],

@@ -164,7 +164,8 @@ fn releasers(records: &[WaitingRecord]) -> HashMap<u64, usize> {
     releasers
 }
 
-/// Returns for each record the places that it comes after, and the places that come after it.
+/// Returns for each record the positions of the records that must be imported before it, and of those that must be
+/// imported after it.
 fn dependencies(records: &[WaitingRecord], releasers: &HashMap<u64, usize>) -> (Vec<HashSet<usize>>, Vec<Vec<usize>>) {
     let predecessors = records.iter().enumerate().map(|(place, record)| {
         let values = record.links.requested.iter().filter_map(|value| releasers.get(value).copied());

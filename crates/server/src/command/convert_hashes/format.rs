@@ -151,7 +151,7 @@ impl Format {
     }
 }
 
-/// Returns the texts of a value, without those that stand for no hash.
+/// Returns the texts of a value, without those that mean "no hash".
 fn texts(value: &Value) -> Vec<&str> {
     let values = match value {
         Value::Array(values) => values.as_slice(),

@@ -53,7 +53,7 @@ fn credential(credential: &Map<String, Value>) -> Option<Conversion> {
     })
 }
 
-/// Returns whether a member is missing, or stands for nothing.
+/// Returns whether a member is missing, or has a value that means "no hash".
 fn lacks(credential: &Map<String, Value>, name: &str) -> bool {
     match credential.get(name) {
         None | Some(Value::Null) => true,

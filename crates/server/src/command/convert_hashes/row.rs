@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 /// Members of an object, or columns of a table.
 pub(super) type Row = Map<String, Value>;
 
-/// Returns whether a text stands for no hash: databases write NULL or `\N` into a text file, and some write empty quotes.
+/// Returns whether a text means "no hash": databases write NULL or `\N` into a text file, and some write empty quotes.
 pub(super) fn is_nothing(text: &str) -> bool {
     ["", "\"\"", "''", "\\N"].contains(&text) || text.eq_ignore_ascii_case("null")
 }

@@ -81,7 +81,7 @@ fn rows<R: BufRead>(
     Ok(())
 }
 
-/// Returns whether a cell may be a hash or stand for a missing one, and is not the name of a column.
+/// Returns whether a cell may be a hash or mean "no hash", and is not the name of a column.
 fn looks_like_hash(cell: &str) -> bool {
     cell.contains(['$', '{', '*', '!']) || is_nothing(cell) || cell.len() >= 32
 }

@@ -34,7 +34,7 @@ impl Cells {
         self.ends.len()
     }
 
-    /// Returns the cells as texts without outer blanks. None where one is not UTF-8.
+    /// Returns the cells as texts without leading and trailing blanks. None where one is not UTF-8.
     pub(in crate::command) fn trimmed(&self) -> Option<Vec<String>> {
         self.iter().map(|cell| Some(std::str::from_utf8(cell).ok()?.trim().to_owned())).collect()
     }

@@ -1,7 +1,7 @@
 //! Transactions of several statements: each runs in a savepoint on the connection that writes.
 //!
-//! A transaction cannot block the queue: the end of its [`WriteTransaction`] is noticed whenever it is dropped, and a
-//! transaction that is idle for too long loses its savepoint.
+//! A transaction cannot block the queue: dropping its [`WriteTransaction`] always ends it, and the savepoint of a
+//! transaction that is idle for too long is rolled back.
 
 use std::sync::Arc;
 

@@ -78,8 +78,8 @@ impl FieldName {
         FIELDS.iter().any(|(name, _)| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
     }
 
-    /// Returns why a cell is not a value of this field. A field that names an object refuses a text that stands for nothing, because that
-    /// would be one name for many rows. A pass code refuses it, because many tokens would share it.
+    /// Returns why a cell is not a value of this field. A field that names an object refuses a text for a missing value, such as NULL,
+    /// because many rows would name the same object by it. A pass code refuses such a text, because many tokens would share it.
     pub(super) fn refusal(self, text: &str) -> Option<&'static str> {
         let is_key = self.path == "id" || self.path.ends_with(".id") || self.path.ends_with("number");
         match self.path {

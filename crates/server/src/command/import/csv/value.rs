@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use access_tokens_domain::card;
 
-/// Returns a cell without outer blanks, and without the marks that keep a spreadsheet from reading a number or a formula: `="0042"`, and a
-/// leading `'` before a digit or a sign. A cell that also ends with `'` has quotes of another kind, and does not change.
+/// Returns a cell without leading and trailing blanks, and without the marks that keep a spreadsheet from reading a number or a formula:
+/// `="0042"`, and a leading `'` before a digit or a sign. A cell that also ends with `'` has quotes of another kind, and does not change.
 pub(super) fn clean(cell: &str) -> Cow<'_, str> {
     let cell = trim(cell);
     if let Some(text) = cell.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
@@ -19,7 +19,7 @@ pub(super) fn clean(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a text without outer blanks. A no-break space and a byte order mark are blanks.
+/// Returns a text without leading and trailing blanks. A no-break space and a byte order mark are blanks.
 pub(super) fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
@@ -86,7 +86,7 @@ const TOTALS: [&str; 14] = [
 /// Minimum number of digits before `.0` at which a text is a damaged number, and not a code.
 const MIN_DECIMAL_DIGITS: usize = 5;
 
-/// Returns why a text stands for nothing, with the cure.
+/// Returns why a text is one for a missing value, such as NULL, with the cure.
 pub(super) fn is_placeholder(text: &str) -> Option<&'static str> {
     PLACEHOLDERS.contains(&text.to_lowercase().as_str()).then_some("stands for nothing: list it in empty, or in map")
 }
