@@ -366,7 +366,7 @@ async fn a_key_has_its_own_permissions_unit_and_end() {
     let caller = world.sessions.authenticate_api_key(&key.key).await.expect("known");
     assert_eq!(caller.permissions, list("access_tokens.read"), "its user is no administrator");
     assert_eq!(caller.unit.as_deref(), Some("2"));
-    // To the microsecond, although what was looked up is kept for longer.
+    // The key ends to the microsecond, although the result of its look-up is cached for longer.
     world.clock.0.store(end.timestamp_micros() - 1, Ordering::SeqCst);
     world.sessions.authenticate_api_key(&key.key).await.expect("the last moment");
     world.clock.0.store(end.timestamp_micros(), Ordering::SeqCst);
@@ -521,7 +521,7 @@ async fn a_certificate_stands_for_the_user_that_is_named() {
         organisation: organisation.to_owned(),
         username: username.to_owned(),
     };
-    // It needs no password.
+    // A user that a certificate names needs no password.
     let bob = user("DEMO", "bob");
     let caller = world.sessions.authenticate_certificate(&bob).await.expect("known");
     assert_eq!((caller.user.as_deref(), caller.unit.as_deref()), (Some("U2"), Some("1")));

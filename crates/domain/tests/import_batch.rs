@@ -118,7 +118,7 @@ fn a_record_brings_everything_embedded_in_it_and_a_second_time_nothing() {
     let token = token.clone();
     let (results, changes) = world.import(TOKEN);
     assert_eq!(outcomes(&results), [Outcome::Unchanged]);
-    // Its row is written, since it carries a secret, and is as it was.
+    // The row is written, because the record carries a secret, but its values are unchanged.
     assert_eq!(changes, ImportChanges { tokens: vec![token], ..ImportChanges::default() });
     let (results, changes) = world.import_as(Existing::KeepNewer, TOKEN);
     assert_eq!(outcomes(&results), [Outcome::Kept]);

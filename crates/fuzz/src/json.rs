@@ -25,7 +25,7 @@ pub fn json(data: &[u8]) {
     let Some((message, text)) = select(&MESSAGES, data) else { return };
     let Ok(mut value) = serde_json::from_slice::<Value>(text) else { return };
     round_trip(message, &value);
-    // And with nothing but wrong values, none of which may be repeated.
+    // The same message with wrong values only: an error must not repeat any of them.
     canary::in_json(&mut value, &|_| true);
     round_trip(message, &value);
 }

@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn whatever_passes_is_smaller_than_what_the_service_takes() {
-        // Its bound, less what the client of gRPC and traces add: path, authority, content type, deadline, a second traceparent.
+        // The bound of the service, less the headers that the gRPC client and traces add: path, authority, content type, deadline, a second
+        // traceparent.
         let limit = 16 * 1024 - 2 * 1024;
         assert!(MAX_CREDENTIAL_BYTES + MAX_HEADER_BYTES + "Bearer ".len() + 2 * HEADER_OVERHEAD_BYTES + 100 < limit);
     }

@@ -145,7 +145,7 @@ impl Subject {
     }
 }
 
-/// The health service. Its streams do not end by themselves: the layers end them with the age of their connection, and let the connection
+/// The health service. Its streams have no end of their own: the layers end them with the age of their connection, and let the connection
 /// count as idle before.
 #[derive(Debug)]
 pub struct HealthGrpc {

@@ -56,7 +56,7 @@ fn broken(broken: Status) -> Status {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reflection;
 
-/// Implements the service of one version. Their messages are alike, and distinct types.
+/// Implements the service of one version. The messages of the two versions have the same fields, but are distinct types.
 macro_rules! version {
     ($version:ident) => {
         const _: () = {

@@ -269,7 +269,7 @@ mod tests {
             let reason = Reason::from_name(&info.reason).expect("known");
             assert_eq!(status.code(), code(reason), "{number}");
             assert!(!status.message().contains("hunter2"));
-            // It is complete now.
+            // The error has all details now.
             let once = headers.clone();
             add_missing_details(&mut headers);
             assert_eq!(headers, once);

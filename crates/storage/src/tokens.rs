@@ -44,7 +44,7 @@ pub(crate) async fn list<C: Connection>(
             tokens.push((convert::token(token)?, owners.owners(&mut row_reader, joins)?));
         }
     }
-    // They are nearly always in this order, which is the order of the page.
+    // The tokens are nearly always sorted already, because the page has this order.
     tokens.sort_by(|(a, _): &(AccessToken, _), (b, _)| a.id.cmp(&b.id));
     let (version, first, last) = head.ok_or_else(|| reference::unknown_organisation(organisation))?;
     let mut named: Vec<_> = first.into_iter().chain(last).collect();

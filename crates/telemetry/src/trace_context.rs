@@ -53,7 +53,7 @@ pub(super) fn enter(span: &Span, headers: &HeaderMap, trusted: bool) {
     if headers.contains_key(TRACEPARENT) {
         let parent = extract(headers, trusted);
         let parent = if trusted { parent.with_value(TrustedParent) } else { parent };
-        // It fails if nothing is exported.
+        // The call fails if nothing is exported, which is not an error here.
         let _ = span.set_parent(parent);
     }
 }

@@ -55,7 +55,7 @@ fn an_empty_database_beside_keys_that_were_used_is_refused() {
             refused(&installation, path, arguments, &words);
         }
     }
-    // Another file than the intended one.
+    // The URL names a file other than the intended one.
     let elsewhere = Installation::new(BINARY, path, "sqlite://acess-tokens.db");
     refused(&elsewhere, path, &["serve"], &["acess-tokens.db is empty or missing"]);
     let told = elsewhere.run(&["migrate", "--new-database"]);

@@ -215,7 +215,7 @@ async fn the_gateway_serves_within_the_process_and_apart() {
     let directory = TempDir::new().expect("a directory");
     let installation = sqlite(&directory);
     let upstream = format!("http://{}", installation.address());
-    // It needs nothing of its own: no database, no keys, and no running service.
+    // The command needs no database, no keys, and no running service.
     let elsewhere = TempDir::new().expect("a directory");
     let gateway = Installation::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
     let separate = gateway.start(&["gateway", "--upstream", &upstream]);

@@ -229,7 +229,7 @@ async fn a_replica_that_goes_under_load_fails_no_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promotion_ends_nothing() {
-    // Its first upstream is replaced before the first connection.
+    // The first upstream of the proxy is replaced before the first connection.
     let proxy = SwitchableProxy::to(0).await.expect("a free port");
     let environment = Environment::set_up(1, "1000", Some(&proxy)).await;
     let (writer, reader) = (environment.writer(0).await, environment.reader(0).await);

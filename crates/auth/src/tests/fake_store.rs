@@ -30,7 +30,7 @@ pub(super) struct FakeStore {
     pub(super) units: Mutex<Vec<Unit>>,
     pub(super) keys: Mutex<Vec<ApiKey>>,
     pub(super) used: Mutex<Vec<(String, Timestamp)>>,
-    /// In the order of the releases.
+    /// Released sessions, in the order of their releases.
     pub(super) released: Mutex<Vec<(String, Timestamp)>>,
     /// The result of the next look-up of a user name.
     pub(super) stale: Mutex<Option<Credential>>,
@@ -438,7 +438,7 @@ impl Store for FakeStore {
     }
 }
 
-/// Sessions begin no unit of work.
+/// Sessions begin no transaction.
 pub(super) enum Never {}
 
 impl Transaction for Never {

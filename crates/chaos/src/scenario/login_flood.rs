@@ -145,7 +145,7 @@ async fn flood(entry: SocketAddr, every: Duration, time: Duration) -> Vec<Login>
 /// Returns the number of log-ins per second and available core that the service decides without overload.
 async fn capacity(entry: SocketAddr) -> f64 {
     let (began, mut callers) = (Instant::now(), JoinSet::new());
-    // One log-in waits whenever another one ends.
+    // There is one log-in more than permits, so that one waits whenever another one ends.
     for number in 0..=permits() {
         callers.spawn(async move {
             let (client, mut count) = (Client::connect(entry), 0_u32);

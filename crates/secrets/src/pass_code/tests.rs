@@ -61,7 +61,7 @@ fn hashes_of_normalised_secrets_are_marked_and_others_are_compared_with_the_pres
         }
         assert!(!verify(&codes, "cafe noir", stored.as_stored()));
     }
-    // Such as the Kelvin sign, which is normalised to a letter of ASCII.
+    // The Kelvin sign is normalised to a letter of ASCII.
     let kelvin = hash(&codes, "300 \u{212a}");
     assert!(verify(&codes, "300 \u{212a}", kelvin.as_stored()) && verify(&codes, "300 K", kelvin.as_stored()));
 

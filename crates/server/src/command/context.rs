@@ -171,7 +171,7 @@ async fn open_to_inspect(settings: &Settings) -> anyhow::Result<Option<Database>
     if let Some(file) = settings.database.sqlite_file()
         && std::fs::metadata(file).map_or(0, |file| file.len()) == 0
     {
-        // This refuses a file whose data is in a log beside it.
+        // Fails for a file whose data is still in a log beside it.
         has_tables(file)?;
         return Ok(None);
     }

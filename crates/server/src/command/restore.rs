@@ -61,7 +61,8 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     }
     tokio::select! {
         biased;
-        // This removes the draft. The steps that exchange the files have no await between them, so that they run to their end.
+        // Leaving the function here removes the draft. The steps that exchange the files have no await between them, so that they run to
+        // their end.
         code = databases::interrupted() => {
             databases::set_exit_code(code);
             bail!("stopped; nothing was restored")

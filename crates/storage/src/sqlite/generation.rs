@@ -104,7 +104,7 @@ pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
     let generations = read(&mut known).map_err(unreadable)?;
     compare(file, &generations)?;
     if beside(file, "-wal").exists() {
-        // Another process has it open, or was killed.
+        // Another process has the file open, or was killed while it was open.
         return Ok(Opening { _connection: None });
     }
     let failed = |error: rusqlite::Error| sqlite::setup_failure(file, false, &Failure::from_rusqlite(&error));
@@ -175,7 +175,7 @@ fn locked(path: &Path) -> Result<File, SetupError> {
     loop {
         create_private(path)?;
         let file = match File::options().read(true).write(true).open(path) {
-            // Another process has removed it at this moment.
+            // Another process has just removed the file.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             opened => opened.map_err(|error| file_error("opened", path, &error))?,
         };

@@ -108,7 +108,7 @@ async fn who_waits_for_a_lock_costs_the_others_time_only() {
     for (caller, result) in created.await.into_iter().enumerate() {
         match result {
             Ok(()) => assert_ne!(caller, 7),
-            // It did not get the lock in time.
+            // The caller did not get the lock in time.
             Err(StoreError::Conflict(_)) => assert_eq!(caller, 7),
             Err(error) => panic!("{caller}: {error:?}"),
         }

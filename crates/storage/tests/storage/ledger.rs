@@ -127,7 +127,7 @@ async fn refusals_are_counted_and_disturb_no_other_write(test: TestDatabase) {
 
     let saving = tokio::spawn(async move {
         for revision in 0..50 {
-            // The counters that were read are outdated by now and must not be written back.
+            // The counters that were read are outdated and must not be written back.
             let entry = Entry { state: Attempts { refused: 0, last_refused: None, ..attempts(9) }, revision };
             let saved = database.save_attempts(organisation, "T1", PassCode, &entry).await.expect("saves");
             assert!(saved, "a refusal is no change of revision {revision}");

@@ -169,7 +169,7 @@ async fn a_replica_makes_no_read_fail() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_standby_of_another_history_is_not_read_from() {
     let stage = Stage::set(Duration::from_secs(60)).await;
-    // It becomes the primary. The replica keeps following the old primary, which keeps writing.
+    // A second standby becomes a primary. The replica keeps following the old primary, which keeps writing.
     let new = block_in_place(|| {
         let new = stage.primary.standby().expect("a second standby");
         new.wait_for_replay(&stage.primary).expect("replayed");

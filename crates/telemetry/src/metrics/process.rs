@@ -80,7 +80,7 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
 
 fn open_files() -> Option<u64> {
     let count = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-    // One of them is the directory that is read here.
+    // One of the descriptors belongs to the directory that is read here.
     Some(count.saturating_sub(1))
 }
 

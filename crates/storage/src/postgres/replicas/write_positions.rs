@@ -18,7 +18,7 @@ pub(crate) struct WritePositions {
     floor: AtomicU64,
     /// Highest timeline of any write.
     timeline: AtomicU32,
-    /// Number of writes at unknown positions, and number of those that the lower bound covers by now.
+    /// Number of writes at unknown positions, and number of those that the lower bound already covers.
     unknown_writes: AtomicU64,
     resolved_writes: AtomicU64,
 }
