@@ -172,7 +172,7 @@ impl Contestants {
             }
         };
         let (beside, mut asked) = tokio::try_join!(beside, asked)?;
-        // Refusals of the calls beside it count as well, because a refusal is cheap.
+        // Refusals of the concurrent calls count as well, because a refusal costs less than an answer.
         asked.add_bad(&beside);
         Ok(asked)
     }

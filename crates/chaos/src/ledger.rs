@@ -25,7 +25,7 @@ struct Token {
     owner: String,
     /// Writer that changes it.
     writer: String,
-    /// The acknowledged state; `None`: not even the creation was acknowledged.
+    /// The acknowledged state. `None`: the creation was not acknowledged.
     facts: Option<Facts>,
     /// A call that may have taken effect.
     pending: Option<Change>,

@@ -28,7 +28,7 @@ pub fn sessions(data: &[u8]) {
     let names = ClaimNames { user: text.to_owned(), organisation: text.to_owned(), unit: session.unit.clone() };
     let form = if seconds % 2 == 0 { ClaimForm::Ids } else { ClaimForm::Names(&names) };
     let token = TOKENS.sign(&session, form).expect("signed");
-    // Longer tokens are not even decoded.
+    // Longer tokens are refused before they are decoded.
     if token.expose().len() <= 8 * 1_024 {
         assert_eq!(TOKENS.read(token.expose()).as_deref(), Some(&session));
     }

@@ -31,7 +31,7 @@ pub(crate) fn first(answer: &WriteResult) -> StoreResult<i64> {
     answer.first().ok_or_else(|| Failure::fault("a sequence answered nothing"))?.read()
 }
 
-/// Raises a sequence above `highest`. Usually it is above already: then its row is not even locked.
+/// Raises a sequence above `highest`. Usually the sequence is above it already, and then its row is not locked.
 pub(crate) async fn raise<C: Connection>(
     connection: &C,
     organisation: OrganisationKey,

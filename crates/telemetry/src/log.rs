@@ -1,4 +1,4 @@
-//! The log, on standard error, as text or as JSON. Spans for a collector are made beside it.
+//! The log, on standard error, as text or as JSON. Spans for a collector do not depend on it.
 
 use anyhow::Context;
 use opentelemetry_sdk::trace::SdkTracer;

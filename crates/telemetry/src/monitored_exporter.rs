@@ -20,7 +20,7 @@ use super::grpc_code::CODE_NAMES;
 /// Maximum size of the spans of one export, in bytes. It is half of the limit of collectors: the size is estimated, and
 /// the resource is added.
 const MAX_EXPORT_BYTES: usize = 2 << 20;
-/// Estimated bytes of a span, an event and an attribute beside their texts: ids, times, numbers and framing.
+/// Estimated bytes of a span, an event and an attribute without their texts: ids, times, numbers and framing.
 const SPAN_BYTES: usize = 192;
 const EVENT_BYTES: usize = 32;
 const ATTRIBUTE_BYTES: usize = 24;

@@ -28,7 +28,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Export of spans and metrics, beside the metrics on the port for operators.
+/// Export of spans and metrics to a collector. The metrics on the port for operators do not depend on it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySettings {

@@ -25,7 +25,7 @@ const PASS_CODE_SHARE: u64 = 24;
 pub struct Size {
     /// Number of cards that are imported again and again.
     pub cards: usize,
-    /// Number of concurrent callers beside the import.
+    /// Number of callers that call concurrently with the import.
     pub callers: usize,
     /// Number of acknowledged changes to make.
     pub changes: u64,
@@ -99,7 +99,8 @@ impl Card {
 /// Numbers that the import loop writes. Callers add cards to it.
 type Numbers = Arc<Mutex<Vec<String>>>;
 
-/// Runs the import loop of `importer` beside the calls of `caller`, which may be another process. Both have all permissions.
+/// Runs the imports of `importer` in a loop, concurrently with the calls of `caller`, which may use another process. Both have all
+/// permissions.
 pub async fn run(importer: &Client, caller: &Client, size: Size) -> Result<Findings, Refusal> {
     let cards: Vec<_> = (0..size.cards).map(Card::new).collect();
     prepare(importer, &cards).await?;

@@ -160,7 +160,7 @@ on_both_databases! {
             }
         }
         app.refused("ShowAccessToken", show("authentication_code", "lost"), "ACCESS_TOKEN_NOT_FOUND").await;
-        // Another token may have the code by then.
+        // Another token may have got the code in the meantime.
         let other = app.ok("CreateAccessToken", json!({"authentication_code": "lost", "fields_set": "id"})).await;
         let change = json!({"access_token": {"authentication_code": "lost", "udf_string_1": "x"}});
         let answer = app.caller().import_directory(&[change]).await.expect("imported");

@@ -1,5 +1,5 @@
-//! An import beside calls of every kind has the result of a serial order of both: no acknowledged change is undone, no code works
-//! twice, and no call is refused because of the import.
+//! An import that runs concurrently with calls of every kind has the result of a serial order of both: no acknowledged change is undone, no
+//! code works twice, and no call is refused because of the import.
 
 use std::time::{Duration, Instant};
 

@@ -39,7 +39,7 @@ on_both_databases! {
                 }
             }
         }
-        // A code that its owner keeps is reported beside the other fault.
+        // A code that its owner keeps is reported in addition to the other fault.
         let taken = json!({"access_token": {"id": "T000", "authentication_code": "code 9", "card_masked_number": "4111111111111111"}});
         let answer = app.caller().import_directory(&[taken]).await.expect("imported");
         assert_eq!(answer.results[0].field_violations.len(), 2, "{:?}", answer.results);

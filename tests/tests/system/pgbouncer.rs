@@ -25,7 +25,8 @@ fn behind(pooling: Pooling, connections: usize, directory: &TempDir) -> (PgBounc
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_work_behind_a_pooler_of_sessions() {
     let directory = TempDir::new().expect("a directory");
-    // Each server needs its own, one for the health check, and one for the migration; some are for the command beside them.
+    // Each server needs its own, one for the health check, and one for the migration; the rest are for the command that runs at the same
+    // time.
     let (mut bouncer, installation) = block_in_place(|| behind(Pooling::Session, 2 * 10 + 4, &directory));
     let installations = [installation.clone(), installation.replica()];
     let servers = installations.each_ref().map(|installation| installation.start(&["serve"]));

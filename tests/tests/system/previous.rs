@@ -1,5 +1,5 @@
-//! The last release and this version beside each other on one PostgreSQL, as during an upgrade: calls on both work, the old server
-//! works on the new schema, and the old server also refuses sessions and keys that this version revokes.
+//! The last release and this version run on one PostgreSQL at the same time, as during an upgrade: calls on both work, the old server works
+//! on the new schema, and the old server also refuses sessions and keys that this version revokes.
 
 use std::process::Command;
 use std::time::Duration;

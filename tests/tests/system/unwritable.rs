@@ -73,7 +73,7 @@ async fn a_full_disk_is_not_ready_and_recovers() {
     let installation = sqlite(&directory);
     tokio::task::block_in_place(|| add_user(&installation));
     let server = start(&installation);
-    // A start beside other tests takes longer than readiness may.
+    // A start while other tests run takes longer than readiness may.
     tokio::task::block_in_place(|| installation.wait_until_ready());
     let client = client(&installation).await;
     client.ok("CreateAccessToken", json!({"authentication_code": "before"})).await;

@@ -1,4 +1,4 @@
-//! An import loop beside changes of every kind, on PostgreSQL with two processes.
+//! Imports in a loop, concurrently with changes of every kind, on PostgreSQL with two processes.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// Number of cards that are imported again and again.
 const CARDS: usize = 150;
-/// Number of concurrent clients beside the import.
+/// Number of clients that call concurrently with the import.
 const CALLERS: usize = 12;
 /// The SQL that takes the row locks.
 const GUARD: &str = " FOR UPDATE";

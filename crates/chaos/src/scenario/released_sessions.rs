@@ -1,4 +1,4 @@
-//! An API key that opens and releases sessions as fast as it can, beside a long list of released sessions.
+//! An API key that opens and releases sessions as fast as it can, while the list of released sessions is long.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Two thousand silent connections per second, beside honest clients with a slow link.
+//! Two thousand silent connections per second, concurrently with honest clients on a slow link.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

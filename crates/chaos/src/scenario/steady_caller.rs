@@ -1,4 +1,4 @@
-//! An honest client that calls at a constant rate beside other load.
+//! An honest client that calls at a constant rate while other load runs.
 
 use std::time::{Duration, Instant};
 

@@ -11,7 +11,7 @@
 //! digits where nothing else is required. Elsewhere chosen pass codes count as if they were drawn, so that a policy
 //! that is too weak even then is refused.
 //!
-//! Secrets that an import stored below the policy are not part of the bound. They are reported beside it
+//! Secrets that an import stored below the policy are not part of the bound. They are reported separately
 //! ([`WeakSecrets`]).
 //!
 //! [`LockPolicy::attempts_per_day`]: crate::model::policy::LockPolicy::attempts_per_day

@@ -62,8 +62,8 @@ pub(crate) fn unlock(request: v1::UnlockAccessTokenRequest) -> Parsed<(AccessTok
     Ok(((checked(identifier, violations)?, kinds), fields))
 }
 
-/// Reads a token and its secret, which is required, within the credential or in one of these fields beside it. The use case refuses a
-/// second secret, or one of the wrong kind.
+/// Reads a token and its secret. The secret is required: in the credential of the identifier, or in one of these separate fields. The use
+/// case refuses a second secret, or one of the wrong kind.
 fn presented(
     identifier: Option<v1::AccessTokenIdentifier>,
     proof: Option<Proof>,

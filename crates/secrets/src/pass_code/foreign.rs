@@ -17,7 +17,7 @@ pub(super) const MIN_OUTPUT_BYTES: usize = 16;
 /// Maximum product of the memory of scrypt and its parallelism `p`, in KiB: about a second of work.
 const SCRYPT_WORK_KIB: u64 = 256 * 1_024;
 const SCRYPT_LANES: u32 = 16;
-/// Maximum block size. Systems use 8 or 16. Memory beside the work space grows with it.
+/// Maximum block size. Systems use 8 or 16. The memory that is needed in addition to the work space grows with it.
 const SCRYPT_BLOCK: u32 = 64;
 /// Maximum number of rounds of PBKDF2: a second or a little more.
 const PBKDF2_ROUNDS: u32 = 2_000_000;

@@ -1,5 +1,5 @@
 //! Adds the ledger of attempts at secrets and of issued codes, and the date of the state of a token. The step only adds
-//! tables and a nullable column, so that a version that does not know them works beside one that does.
+//! tables and a nullable column, so that servers of an earlier version can use the database at the same time.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};

@@ -1,6 +1,6 @@
-//! Adds what administration needs: expiry, revocation and permissions of API keys, disabled users, sessions, networks from
-//! which a user has logged in. The step only adds nullable columns, columns with a default, and tables, so that a server of
-//! the previous release keeps working beside a server of this one.
+//! Adds what administration needs: expiry, revocation and permissions of API keys, disabled users, sessions, networks from which a user has
+//! logged in. The step only adds nullable columns, columns with a default, and tables, so that a server of the previous release keeps
+//! working while servers of this version use the same database.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};

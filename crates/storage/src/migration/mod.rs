@@ -115,8 +115,8 @@ async fn holder(connection: &DatabaseConnection) -> Result<String, SetupError> {
     Ok(seen.fold(format!("pid {pid}, role {role}"), |text, (name, value)| format!("{text}, {name} {value}")))
 }
 
-/// Applies pending migrations. It calls the migrator only if there are any: the migrator refuses a database with steps
-/// that only a newer version knows, so that an old version could not be started again beside a new one.
+/// Applies pending migrations. It calls the migrator only if there are any: the migrator refuses a database with steps that only a newer
+/// version knows, and would thus prevent the start of an old version while a new one runs.
 async fn up<'c>(connection: impl IntoSchemaManagerConnection<'c> + Copy) -> Result<(), DbErr> {
     if pending(connection).await?.is_empty() {
         return Ok(());

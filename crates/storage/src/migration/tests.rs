@@ -21,7 +21,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date(connection: &Data
         }
         assert!(pending(connection).await.expect("knows").is_empty());
     }
-    // The first version keeps working beside this one.
+    // The first version keeps working while this one uses the same database.
     write(connection, "'T2', 'N2', 'NOT_EFFECTIVE', 'C2', 30, 40").await;
     connection.execute_unprepared("UPDATE access_token SET updated_date = 50 WHERE id = 'T1'").await.expect("updates");
     let rows = rows(connection, "SELECT id, updated_date FROM access_token WHERE life_cycle_state_date IS NULL").await;

@@ -27,7 +27,7 @@ impl ConnectionCapacity {
         connections + 2
     }
 
-    /// Returns the number of processes that fit beside the other programs.
+    /// Returns the number of processes of the service that can connect in addition to the other programs.
     pub fn processes_that_fit(&self, connections: u32) -> u32 {
         self.available.saturating_sub(self.others) / Self::per_process(connections)
     }

@@ -1,4 +1,4 @@
-//! Check whether the write-ahead log beside a SQLite file belongs to it.
+//! Checks whether the write-ahead log beside a SQLite file belongs to the file.
 //!
 //! SQLite applies every log that it finds to the file beside it. If a copy was put in the place of a file whose process
 //! was killed, that destroys the copy, or silently undoes its content. Therefore each opening of a completely closed

@@ -279,7 +279,7 @@ async fn not_associated_is_what_has_no_existing_owner(test: TestDatabase) {
     };
     import(&test.database, test.organisation, &changes).await;
 
-    // All combinations. An owner without a row, beside a terminated one, does not exist either.
+    // All combinations. If one owner has no row and the other one is terminated, the token has no owner either.
     let accounts = [None, Some("active"), Some("suspended"), Some("ended"), Some("missing")];
     let participants = [None, Some("member"), Some("old"), Some("ended"), Some("missing")];
     let mut tokens = Vec::new();

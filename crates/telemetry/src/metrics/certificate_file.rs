@@ -61,7 +61,7 @@ impl CertificateFile {
     /// Returns the start and the end of the validity of the file. None if it cannot be read.
     ///
     /// A chain is valid until its first certificate expires. Authorities are valid until the last one expires: an old
-    /// one may stay in the file beside a new one.
+    /// one may stay in the file together with a new one.
     pub(super) fn validity(&self) -> Option<(Timestamp, Timestamp)> {
         let validities = tls::validities(&self.path).ok()?.into_iter();
         if self.role == Role::Authority {

@@ -83,7 +83,7 @@ const UPSTREAM_CALLS: &str = "rpc.client.duration";
 const SERIES: usize = 128;
 const _: () = assert!(guess_bounds::MAX_SERIES <= SERIES);
 
-/// The kind of attempts and locks of user log-ins, beside the kinds of secrets of a token.
+/// The kind of attempts and locks of user log-ins, in addition to the kinds of secrets of a token.
 const PASSWORD: &str = "PASSWORD";
 
 /// Outcomes of a record of an import.

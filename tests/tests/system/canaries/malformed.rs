@@ -123,7 +123,7 @@ pub(super) async fn bodies(recorder: &Recorder, http: &HttpClient) {
     recorder.refused_over_http(&stranger.get("access_tokens/list", &query).await);
 }
 
-/// Sends bodies that are not even JSON, and requests that are not even HTTP.
+/// Sends bodies that are not JSON, and requests that are not HTTP.
 pub(super) async fn texts(recorder: &Recorder, http: &HttpClient, server: &Server) {
     let canaries = &recorder.canaries;
     let secret = || canaries.secret("secret in the wrong place");
