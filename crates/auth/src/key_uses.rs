@@ -34,7 +34,7 @@ impl KeyUse {
 
     fn due(&self) -> Option<i64> {
         let (last, written) = (self.last.load(Ordering::Relaxed), self.written.load(Ordering::Relaxed));
-        // A clock that was set back is written too.
+        // An earlier time is written too, because the clock may have been set back.
         (last != 0 && (written == 0 || (last - written).abs() >= WRITE_INTERVAL)).then_some(last)
     }
 }

@@ -1,8 +1,8 @@
 //! The revocation list: sessions that were released before they expired.
 //!
 //! A release counts at once in the process that makes it. Every half second a replica reads the releases since its last
-//! read. If that fails or is late (a process that was stopped and continued, a database that is away), a call reads the
-//! list before it is accepted. So no replica accepts a session that was released more than a second ago.
+//! read. If that fails or is late (a process that was stopped and continued, a database that does not answer), a call
+//! reads the list before it is accepted. So no replica accepts a session that was released more than a second ago.
 //!
 //! A release has the time of the clock of the database, and becomes visible when it is committed. A release with a
 //! later time may be committed earlier. So each read begins some time before the last one ([`OVERLAP`]). Every half
@@ -198,7 +198,7 @@ fn session_id(id: &str) -> Option<u128> {
 struct ReleasedIds(HashMap<(i64, u8), HashSet<u128>>);
 
 impl ReleasedIds {
-    /// Number of parts. The last digits of an id decide.
+    /// Number of parts. The last digits of an id determine its part.
     const PARTS: u128 = 64;
 
     fn bucket(id: u128, expires: Timestamp) -> (i64, u8) {

@@ -430,7 +430,7 @@ async fn a_password_that_was_replaced_while_it_was_compared_opens_no_session() {
         secrets.hash(HashWork::call(ORGANISATION), Secret::new("other")).await,
         secrets.hash(HashWork::call(ORGANISATION), Secret::new("secret")).await,
     ];
-    // The store answers with the hash of before once, and then with the new one.
+    // The store returns the old hash once, and then the new one.
     let stale = world.store.users.lock().expect("lock")["anna"].clone();
     for (stored, opens) in [(other.expect("hashed"), false), (same.expect("hashed"), true)] {
         *world.store.stale.lock().expect("lock") = Some(stale.clone());
@@ -551,12 +551,12 @@ async fn a_certificate_keeps_its_user_when_another_gets_the_name() {
         let credential = users.remove(from).expect("a user");
         users.insert(to.to_owned(), credential);
     };
-    // Bound at the start, before any call.
+    // A certificate is bound to its user at the start, before any call.
     world.sessions.bind_certificates(&[names("bob"), names("carol")]).await;
     rename("bob", "robert");
     rename("anna", "bob");
     assert_eq!(user_of("bob").await.as_deref(), Some("U2"));
-    // Bound when the user exists.
+    // A certificate whose user does not exist yet is bound when the user exists.
     assert_eq!(user_of("carol").await, None);
     rename("robert", "carol");
     assert_eq!(user_of("carol").await.as_deref(), Some("U2"));

@@ -352,7 +352,7 @@ fn a_token_that_comes_several_times_in_a_batch_gives_up_what_it_had_before_the_b
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     assert_eq!(changes.vacated_tokens, ["T"]);
 
-    // The row of a token that was changed before it came under its own id goes too.
+    // A token gets its own id after it was changed in the same batch: the row with the derived id is not written.
     let record =
         |members: &str| format!(r#"{{"access_token": {{"number": "N9", "authentication_code": "code 9"{members}}}}}"#);
     let (_, changes) = world.import(&record(""));
@@ -494,7 +494,7 @@ fn a_refused_record_takes_no_others_with_it_and_has_its_own_reason() {
     let lines = [
         card("A", "b", ""),
         card("B", "a", ""),
-        // Requests a value that D keeps, and releases none.
+        // C requests a value that D keeps, and releases none.
         card("C", "d", ""),
         card("E", "c", ""),
         card("F", "f", r#", "life_cycle_state": "GONE""#),

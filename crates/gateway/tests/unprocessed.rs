@@ -153,7 +153,7 @@ async fn what_the_server_has_not_processed_is_sent_again() {
         assert_eq!(call(first).await, (StatusCode::NOT_FOUND, 2), "{first:?}");
     }
     for first in [First::GoAwayAtOnce, First::CloseAtOnce] {
-        // The call may have been on its way already.
+        // The gateway may already have sent the call.
         let (status, calls) = call(first).await;
         assert!(status == StatusCode::NOT_FOUND && calls <= 2, "{first:?}: {status}, {calls}");
     }

@@ -1,4 +1,4 @@
-//! The layers around services of all kinds: in order, and each with what it promises.
+//! The layers around services of all kinds: their order, and the effect of each layer.
 
 mod addresses;
 mod admission;
@@ -326,7 +326,7 @@ async fn a_deadline_ends_the_wait_and_not_the_work() {
     has_ended.await.expect("the work went on to its end");
 }
 
-/// tonic knows the caller's deadline too, in the client and in the server, and both say CANCELLED.
+/// tonic applies the caller's deadline too, in the client and in the server, and both would answer CANCELLED.
 #[tokio::test]
 async fn a_deadline_is_answered_by_us_and_not_by_tonic() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

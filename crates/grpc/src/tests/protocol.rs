@@ -1,5 +1,5 @@
-//! HTTP/2 as a foreign client sees it: requests that are no calls, and the details of every error, also of errors that no handler has
-//! made.
+//! HTTP/2 as a client without a gRPC library sees it: requests that are no calls, and the details of every error, also of errors that no
+//! handler has made.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! Reflection and health, as foreign clients use them.
+//! Reflection and health, as clients use them that do not know the contract.
 
 use std::time::Duration;
 

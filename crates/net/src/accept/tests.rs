@@ -176,7 +176,7 @@ async fn completed_handshakes_are_accepted_beside_unfinished_ones_and_keep_their
     );
     for mut stream in [client.stream, greeted_behind_tls.stream] {
         let mut heard = vec![0; first_bytes.len()];
-        // Read in parts, as by a reader with a small buffer.
+        // The bytes are read in parts, as by a reader with a small buffer.
         let (first, rest) = heard.split_at_mut(3);
         stream.read_exact(first).await.expect("the first words");
         stream.read_exact(rest).await.expect("the others");

@@ -30,7 +30,7 @@ async fn postgres_with(changes: &str) -> Database {
 
 #[tokio::test]
 async fn what_the_migrations_make_is_accepted() {
-    // With the tables that ANALYZE creates.
+    // The schema is also accepted with the tables that ANALYZE creates.
     for changes in ["", "ANALYZE"] {
         let (_folder, database) = sqlite_with(changes).await;
         assert_eq!(database.schema_faults().await.expect("read"), Vec::<String>::new());

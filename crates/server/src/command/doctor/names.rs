@@ -1,4 +1,4 @@
-//! Counts codes and names from before texts were normalised. They are found only by exactly their own text.
+//! Counts codes and names from before texts were normalised. They can be found only by exactly the stored text.
 
 use std::time::Duration;
 

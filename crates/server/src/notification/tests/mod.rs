@@ -225,7 +225,7 @@ async fn eight_are_under_way_at_a_time() {
     assert_eq!(receiver.seen.lock().expect("a lock").most_at_once, 8);
 }
 
-/// Accepts connections, as the system does for it, and never answers.
+/// Returns a listener that never answers. The system accepts its connections.
 async fn dead() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
@@ -236,7 +236,7 @@ async fn dead() -> (TcpListener, String) {
 async fn a_receiver_without_answers_does_not_delay_callers() {
     let (_listener, url) = dead().await;
     let mut best = Duration::MAX;
-    // The machine may be busy, but not in each round.
+    // A busy machine may delay one round, but not each of them.
     for _ in 0..5 {
         let (notifier, _deliveries) = started(&url, 1_000);
         let many: Vec<_> = (0..5_000).map(|number| notification(&number.to_string())).collect();

@@ -307,7 +307,7 @@ async fn a_read_of_minutes_does_not_delay_writes_for_seconds() {
         slowest = slowest.max(asked.elapsed());
         id += 1;
     }
-    // At its maximum size, at twice that size, and at four times.
+    // Writes wait when the log has its maximum size, twice that size, and four times that size.
     assert!((1..=5).contains(&slow) && slowest < Duration::from_secs(2), "{slow} waited, {slowest:?} at most");
     backup.rollback().await.expect("ends");
 }
