@@ -13,8 +13,8 @@ use crate::{Error, Reason, Result};
 /// outcome for other callers must not depend on them.
 pub(super) const ADMIN_MEMBERS: [&str; 3] = ["password", "password_hash", "permissions"];
 
-/// Refuses a user record with passwords or permissions of a caller without the permission for them, and a record that
-/// names an access token by its identifier alone of a caller without `access_tokens.lookup`. Called before anything is
+/// Refuses a record for which the caller lacks a permission: `admin` for a user record with a password or permissions,
+/// `access_tokens.lookup` for a record that names an access token by its identifier alone. Called before anything is
 /// looked up, and before the secret of the record is hashed.
 pub(crate) fn check_record(caller: &Caller, record: &Record) -> Result<()> {
     let lookup = Permission::AccessTokensLookup;
@@ -118,7 +118,8 @@ impl Batch<'_> {
     }
 
     /// Checks the user name of a user record whose id is known. The name of a user who can log in is changed by an
-    /// administrator only, and never by an embedded user, since saved answers embed users with the names of their time.
+    /// administrator only, and never by an embedded user, since saved answers embed users with the names that they had
+    /// at that time.
     pub(super) fn guard_username(&self, object: &mut Object, embedded: bool, path: &str, violations: &mut Violations) {
         let Some(id) = object.get("id").and_then(Value::as_str) else { return };
         let Some(credential) = self.credential_of(id) else { return };

@@ -207,13 +207,13 @@ impl WriterTask {
         }
     }
 
-    /// Empties a log that has grown too large. SQLite reuses the log only at a time without readers. With readers at
-    /// all times it would grow without bound: then this waits for them while no write runs.
+    /// Empties a log that has grown too large. SQLite reuses the log only when there are no readers. If there were
+    /// always readers, the log would grow without bound, so this waits for them while no write runs.
     ///
     /// Calls read for milliseconds. A reader of minutes is a backup, which must not delay every commit: the next
     /// attempt follows when the log is twice as large.
     async fn checkpoint_log(&mut self) {
-        // Takes about a microsecond, while the commit before took milliseconds.
+        // Reading the size takes about a microsecond; the commit before it took milliseconds.
         let bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         if bytes < self.max_log_bytes {
             return;
