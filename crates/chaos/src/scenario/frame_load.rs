@@ -1,5 +1,5 @@
-//! A load generator that costs next to nothing per call: it sends HTTP/2 frames that were encoded once, and classifies answers by
-//! their frames alone. Sending ten times the capacity of the service needs it.
+//! A load generator that needs very little CPU time per call: it sends HTTP/2 frames that were encoded once, and classifies answers by
+//! their frames alone. Another client could not send ten times the capacity of the service.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

