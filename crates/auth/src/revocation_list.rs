@@ -6,7 +6,7 @@
 //!
 //! A release has the time of the clock of the database, and becomes visible when it is committed. A release with a
 //! later time may be committed earlier. So each read begins some time before the last one ([`OVERLAP`]). Every half
-//! minute a longer time ([`WIDE_OVERLAP`]) is read as well, in parts. The first read reads the whole list in pages, in
+//! minute a longer time ([`LONG_OVERLAP_MICROS`]) is read as well, in parts. The first read reads the whole list in pages, in
 //! the order of the ids. If the call that reads stops waiting, the next call continues.
 
 use std::collections::{HashMap, HashSet};
@@ -25,13 +25,13 @@ const MAX_AGE: Duration = Duration::from_millis(900);
 const PAGE: u32 = 2_000;
 /// Microseconds by which a read begins before the last one: more than a commit takes.
 const OVERLAP: i64 = 10_000_000;
-/// Microseconds by which the wide read, which happens each [`WIDE_INTERVAL`], begins before the last one. It is more
+/// Microseconds by which the read with the long overlap, which happens each [`LONG_OVERLAP_INTERVAL`], begins before the last one. It is more
 /// than the difference between the clocks of servers of the previous release, which stored the time of their own clock.
-const WIDE_OVERLAP: i64 = 300_000_000;
-const WIDE_INTERVAL: Duration = Duration::from_secs(30);
-/// Maximum number of pages of the wide read in one refresh. A million releases within the wide overlap take minutes,
+const LONG_OVERLAP_MICROS: i64 = 300_000_000;
+const LONG_OVERLAP_INTERVAL: Duration = Duration::from_secs(30);
+/// Maximum number of pages of the read with the long overlap in one refresh. A million releases within the long overlap take minutes,
 /// and no call waits for more than these pages.
-const WIDE_PAGES: u32 = 4;
+const LONG_OVERLAP_PAGES: u32 = 4;
 
 /// The list of released sessions.
 #[derive(Default)]
@@ -58,10 +58,10 @@ struct Progress {
     first_read_after: Option<String>,
     /// Whether the first read is complete.
     loaded: bool,
-    /// Start of the last wide read.
-    wide_started: Option<Instant>,
-    /// Position at which the wide read continues. None: it is complete.
-    wide_after: Option<ReleasedAfter>,
+    /// Start of the last read with the long overlap.
+    long_overlap_started: Option<Instant>,
+    /// Position at which the read with the long overlap continues. None: it is complete.
+    long_overlap_after: Option<ReleasedAfter>,
 }
 
 impl RevocationList {
@@ -91,7 +91,7 @@ impl RevocationList {
     pub(super) async fn refresh<S: AccountStore>(&self, store: &S, now: Timestamp) -> Result<()> {
         let mut progress = self.reading.lock().await;
         self.read(store, now, &mut progress).await?;
-        self.read_wide(store, now, &mut progress).await
+        self.read_long_overlap(store, now, &mut progress).await
     }
 
     /// Returns whether the whole list has been read.
@@ -129,20 +129,27 @@ impl RevocationList {
 
     /// Reads releases of servers with another clock, at most some pages at a time: calls may wait for new releases
     /// meanwhile.
-    async fn read_wide<S: AccountStore>(&self, store: &S, now: Timestamp, progress: &mut Progress) -> Result<()> {
+    async fn read_long_overlap<S: AccountStore>(
+        &self,
+        store: &S,
+        now: Timestamp,
+        progress: &mut Progress,
+    ) -> Result<()> {
         let began = Instant::now();
-        if progress.wide_after.is_none()
-            && progress.wide_started.is_none_or(|wide_started| began.duration_since(wide_started) >= WIDE_INTERVAL)
+        if progress.long_overlap_after.is_none()
+            && progress
+                .long_overlap_started
+                .is_none_or(|long_overlap_started| began.duration_since(long_overlap_started) >= LONG_OVERLAP_INTERVAL)
         {
-            progress.wide_started = Some(began);
-            let from = progress.read_at.unwrap_or_default() - WIDE_OVERLAP;
-            progress.wide_after = Some(ReleasedAfter::Release(from, String::new()));
+            progress.long_overlap_started = Some(began);
+            let from = progress.read_at.unwrap_or_default() - LONG_OVERLAP_MICROS;
+            progress.long_overlap_after = Some(ReleasedAfter::Release(from, String::new()));
         }
-        for _ in 0..WIDE_PAGES {
-            let Some(after) = &progress.wide_after else { return Ok(()) };
+        for _ in 0..LONG_OVERLAP_PAGES {
+            let Some(after) = &progress.long_overlap_after else { return Ok(()) };
             let page = store.released_sessions(after, now, PAGE).await?;
             self.add_page(&page);
-            progress.wide_after = next(&page);
+            progress.long_overlap_after = next(&page);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Longest latency that is recorded, in nanoseconds.
-const LONGEST_LATENCY: u64 = 60_000_000_000;
+const MAX_LATENCY_NANOS: u64 = 60_000_000_000;
 
 /// A call.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     fn new() -> Result<Self> {
-        let latency = Histogram::new_with_bounds(1_000, LONGEST_LATENCY, 3).context("a histogram")?;
+        let latency = Histogram::new_with_bounds(1_000, MAX_LATENCY_NANOS, 3).context("a histogram")?;
         Ok(Self { good: 0, bad: BTreeMap::new(), bytes: 0, latency, elapsed: Duration::ZERO })
     }
 
@@ -81,7 +81,7 @@ impl Tally {
             self.latency.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         } else {
             // A call that failed counts as slower than any other one.
-            self.latency.saturating_record(LONGEST_LATENCY);
+            self.latency.saturating_record(MAX_LATENCY_NANOS);
             *self.bad.entry(reply.status).or_default() += 1;
         }
     }
@@ -249,6 +249,6 @@ mod tests {
         let tally = closed(&Stalling::default(), 1, STALL / 10, |_| Same("refused")).await.unwrap();
         assert_eq!(tally.good, 0);
         assert!(tally.bad[&1] > 0);
-        assert!(tally.latency.value_at_quantile(0.0) > LONGEST_LATENCY / 2);
+        assert!(tally.latency.value_at_quantile(0.0) > MAX_LATENCY_NANOS / 2);
     }
 }

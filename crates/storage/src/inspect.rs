@@ -222,9 +222,9 @@ const POSTGRES: &[(&str, &str, Bad, Verdict, &str)] = &[
     ("synchronous_commit", "on", is_off, Verdict::Unsafe, LOST),
     ("in_hot_standby", "off", |value| value == "on", Verdict::Unsafe, STANDBY),
     (READ_ONLY, "off", |value| value == "on", Verdict::Unsafe, REFUSES),
-    ("statement_timeout", "above 0", is_zero, Verdict::Unsafe, SWALLOWED),
-    ("lock_timeout", "above 0", is_zero, Verdict::Unsafe, SWALLOWED),
-    ("idle_in_transaction_session_timeout", "above 0", is_zero, Verdict::Unsafe, SWALLOWED),
+    ("statement_timeout", "above 0", is_zero, Verdict::Unsafe, SETTING_NOT_KEPT),
+    ("lock_timeout", "above 0", is_zero, Verdict::Unsafe, SETTING_NOT_KEPT),
+    ("idle_in_transaction_session_timeout", "above 0", is_zero, Verdict::Unsafe, SETTING_NOT_KEPT),
     ("log_error_verbosity", "terse", |value| value != "terse", Verdict::Risky, LOGGED),
     ("log_parameter_max_length", "0", |value| value != "0", Verdict::Risky, LOGGED),
     ("log_parameter_max_length_on_error", "0", |value| value != "0", Verdict::Risky, LOGGED),
@@ -234,7 +234,7 @@ const LOST: &str = "without it, a crash takes acknowledged commits with it";
 const READ_ONLY: &str = "default_transaction_read_only";
 const REFUSES: &str = "no log-in and no change can be written";
 const STANDBY: &str = "a standby takes no writes: name its primary in database.url";
-const SWALLOWED: &str =
+const SETTING_NOT_KEPT: &str =
     "each connection sets it: something on the way, such as a pool of transactions, does not keep it";
 const LOGGED: &str = "with anything else, codes and identifiers come into the log of PostgreSQL";
 

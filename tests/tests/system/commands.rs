@@ -6,7 +6,7 @@ use access_tokens_testapp::process::Installation;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::processes::{EVERYTHING, add_organisation, add_user, logged_in, sqlite, text};
+use crate::processes::{EVERY_PERMISSION, add_organisation, add_user, logged_in, sqlite, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_is_changed_by_adding_the_user_again() {
@@ -14,7 +14,7 @@ async fn a_password_is_changed_by_adding_the_user_again() {
     let installation = sqlite(&directory);
     assert!(installation.run(&["organisation", "add", "SHOP"]).status.success());
     let add = ["user", "add", "--organisation", "SHOP", "--username", "anna", "--password-stdin"];
-    let add = [&add[..], &["--permissions", EVERYTHING]].concat();
+    let add = [&add[..], &["--permissions", EVERY_PERMISSION]].concat();
     let added = installation.run_with_input(&add, "correct horse\n");
     assert!(added.status.success() && text(&added).contains("added"), "{}", text(&added));
     let again = installation.run_with_input(&add, "battery staple\n");

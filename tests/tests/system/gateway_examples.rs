@@ -37,7 +37,7 @@ const LEFT_OUT: [(&str, &str); 3] = [
 ];
 
 /// Keys that were added after the release of some example, with the release that added them, from the reference.
-const CAME_LATER: [(&str, &str); 29] = [
+const FIELDS_OF_LATER_RELEASES: [(&str, &str); 29] = [
     ("verification_code", "R9.0.0"),
     ("verified_date", "R9.0.0"),
     ("verified_by_user", "R9.0.0"),
@@ -165,7 +165,7 @@ fn join(path: &str, key: &str) -> String {
 
 /// Returns the keys that were added after a release.
 fn later(than: Release) -> impl Iterator<Item = &'static str> {
-    CAME_LATER
+    FIELDS_OF_LATER_RELEASES
         .iter()
         .filter(move |(_, release)| release.parse::<Release>().is_ok_and(|release| release > than))
         .map(|(key, _)| *key)

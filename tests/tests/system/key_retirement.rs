@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use crate::key_ring::places_with_a_user;
-use crate::processes::{BINARY, EVERYTHING, add_user, logged_in, text};
+use crate::processes::{BINARY, EVERY_PERMISSION, add_user, logged_in, text};
 
 /// Runs a command that must succeed, and returns its output.
 #[track_caller]
@@ -27,8 +27,10 @@ fn refused(installation: &Installation, arguments: &[&str], words: &str) {
 }
 
 fn api_key(installation: &Installation, name: &str) -> String {
-    let said =
-        done(installation, &["api-key", "add", "--organisation", "DEMO", "--name", name, "--permissions", EVERYTHING]);
+    let said = done(
+        installation,
+        &["api-key", "add", "--organisation", "DEMO", "--name", name, "--permissions", EVERY_PERMISSION],
+    );
     said.split_whitespace().last().expect("a key").to_owned()
 }
 

@@ -66,7 +66,7 @@ async fn show_by_http(address: SocketAddr) -> String {
 }
 
 /// All permissions, as `--permissions` takes them.
-pub(crate) const EVERYTHING: &str =
+pub(crate) const EVERY_PERMISSION: &str =
     "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
 
 /// Adds the organisation of these tests.
@@ -78,8 +78,17 @@ pub(crate) fn add_organisation(installation: &Installation) {
 /// Adds the user of these tests, and its organisation.
 pub(crate) fn add_user(installation: &Installation) {
     add_organisation(installation);
-    let arguments =
-        ["user", "add", "--organisation", "DEMO", "--username", "ops", "--password-stdin", "--permissions", EVERYTHING];
+    let arguments = [
+        "user",
+        "add",
+        "--organisation",
+        "DEMO",
+        "--username",
+        "ops",
+        "--password-stdin",
+        "--permissions",
+        EVERY_PERMISSION,
+    ];
     let added = installation.run_with_input(&arguments, PASSWORD);
     assert!(added.status.success(), "{}", text(&added));
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
-use crate::processes::{EVERYTHING, add_user, logged_in, text};
+use crate::processes::{EVERY_PERMISSION, add_user, logged_in, text};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const PASSWORD: &str = "staple battery";
@@ -68,7 +68,7 @@ impl Environment {
             "till",
             "--password-stdin",
             "--permissions",
-            EVERYTHING,
+            EVERY_PERMISSION,
         ];
         let added = installations[0].run_with_input(&add, PASSWORD);
         assert!(added.status.success(), "{}", text(&added));

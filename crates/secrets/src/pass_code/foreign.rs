@@ -25,10 +25,10 @@ const PBKDF2_ROUNDS: u32 = 2_000_000;
 const BCRYPT_COST: std::ops::RangeInclusive<u32> = 4..=13;
 
 /// Costs below which a hash counts as weak: the minimum of OWASP for each scheme.
-const LEAST_SCRYPT_WORK_KIB: u64 = 80 * 1_024;
-const LEAST_SHA256_ROUNDS: u32 = 600_000;
-const LEAST_SHA512_ROUNDS: u32 = 210_000;
-const LEAST_BCRYPT_COST: u32 = 10;
+const MIN_SCRYPT_WORK_KIB: u64 = 80 * 1_024;
+const MIN_SHA256_ROUNDS: u32 = 600_000;
+const MIN_SHA512_ROUNDS: u32 = 210_000;
+const MIN_BCRYPT_COST: u32 = 10;
 
 /// Number of bytes that bcrypt reads of a password and its final zero.
 const BCRYPT_BYTES: usize = 72;
@@ -69,10 +69,10 @@ impl Foreign {
     /// Returns whether a guess costs as much as today's minimum.
     pub(super) fn cost(&self) -> HashCost {
         let weak = match self.scheme {
-            Scheme::Scrypt { kib, lanes, .. } => kib * u64::from(lanes) < LEAST_SCRYPT_WORK_KIB,
-            Scheme::Pbkdf2Sha256(rounds) => rounds < LEAST_SHA256_ROUNDS,
-            Scheme::Pbkdf2Sha512(rounds) => rounds < LEAST_SHA512_ROUNDS,
-            Scheme::Bcrypt(cost) => cost < LEAST_BCRYPT_COST,
+            Scheme::Scrypt { kib, lanes, .. } => kib * u64::from(lanes) < MIN_SCRYPT_WORK_KIB,
+            Scheme::Pbkdf2Sha256(rounds) => rounds < MIN_SHA256_ROUNDS,
+            Scheme::Pbkdf2Sha512(rounds) => rounds < MIN_SHA512_ROUNDS,
+            Scheme::Bcrypt(cost) => cost < MIN_BCRYPT_COST,
         };
         if weak { HashCost::Weak } else { HashCost::Sufficient }
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::common::{execute, postgres_options, sqlite_options};
 
-const SOON: Duration = Duration::from_secs(3);
+const DETECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_database_behind_a_link_that_swallows_everything_is_away_until_it_answers() {
@@ -28,14 +28,14 @@ async fn a_database_behind_a_link_that_swallows_everything_is_away_until_it_answ
         let database = database.clone();
         tokio::spawn(async move { database.organisation_by_name("DEMO").await.map(drop) })
     };
-    timeout(SOON, health.wait_for(|present| !present)).await.expect("noticed").expect("watched");
+    timeout(DETECTION_TIMEOUT, health.wait_for(|present| !present)).await.expect("noticed").expect("watched");
     assert!(matches!(database.ping().await, Err(StoreError::Unavailable(_))));
     assert!(!stuck.is_finished(), "nothing has broken its connection");
     let refused = timeout(Duration::from_millis(100), database.organisation_by_name("DEMO")).await.expect("at once");
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
 
     network.heal();
-    timeout(SOON, health.wait_for(|present| *present)).await.expect("noticed").expect("watched");
+    timeout(DETECTION_TIMEOUT, health.wait_for(|present| *present)).await.expect("noticed").expect("watched");
     database.ping().await.expect("answers");
     let answer = timeout(Duration::from_millis(500), database.organisation_by_name("DEMO")).await;
     answer.expect("does not wait behind what is stuck").expect("answers");
@@ -45,7 +45,7 @@ async fn a_database_behind_a_link_that_swallows_everything_is_away_until_it_answ
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'access-tokens%' \
                 AND datname = current_database()";
     execute(&direct, kill).await;
-    let away = timeout(SOON, health.wait_for(|present| !present)).await;
+    let away = timeout(DETECTION_TIMEOUT, health.wait_for(|present| !present)).await;
     assert!(away.is_err(), "it has been there all the time");
 }
 

@@ -20,7 +20,7 @@ on_both!(
 );
 
 /// Long enough for a change that does not wait to finish.
-const MOMENT: Duration = Duration::from_millis(200);
+const OBSERVATION_TIME: Duration = Duration::from_millis(200);
 
 /// Changes of a token by callers.
 fn kinds() -> Vec<(&'static str, TokenChanges)> {
@@ -64,7 +64,7 @@ where
     let mut read = unit.load_import(test.organisation, &keys).await.expect("loads").tokens;
     assert_eq!(read.len(), 1, "found by its key {round}");
     let change = tokio::spawn(change);
-    tokio::time::sleep(MOMENT).await;
+    tokio::time::sleep(OBSERVATION_TIME).await;
     assert!(!change.is_finished(), "the change waits for the import");
     read[0].udf.strings[7] = Some(format!("import {round}"));
     let changes = ImportChanges { tokens: read, ..ImportChanges::default() };
@@ -154,7 +154,7 @@ async fn no_caller_hears_of_a_deadlock() {
         let change = TokenChanges { authentication_code: Some("same".to_owned()), ..TokenChanges::default() };
         database.update_token(organisation, "T3", &Precondition::default(), &change, None).await
     });
-    tokio::time::sleep(MOMENT).await;
+    tokio::time::sleep(OBSERVATION_TIME).await;
     importing.load_import(test.organisation, &keys("T3")).await.expect("the update yields");
     drop(importing);
     update.await.expect("no panic").expect("no deadlock").expect("updated");
@@ -176,7 +176,7 @@ async fn a_new_token_waits_for_the_code_of_an_import() {
         unit.save_import(test.organisation, &changes).await.expect("saves");
         let (database, organisation) = (test.again().await, test.organisation);
         let creates = tokio::spawn(async move { database.insert_token(organisation, &created).await });
-        tokio::time::sleep(MOMENT).await;
+        tokio::time::sleep(OBSERVATION_TIME).await;
         assert!(!creates.is_finished(), "the new token waits");
         if commits {
             unit.commit().await.expect("commits");

@@ -120,7 +120,7 @@ fn call(test: &TestDatabase, reads: bool) -> (Arc<CallState>, Pin<Box<dyn Future
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_queued_read_of_a_client_that_has_left_is_not_made() {
-    const MOMENT: Duration = Duration::from_millis(20);
+    const OBSERVATION_TIME: Duration = Duration::from_millis(20);
     let test = postgres().await;
     insert(&test.database, test.organisation, &[token("T1")]).await;
     let (gone, read) = call(&test, true);
@@ -128,22 +128,22 @@ async fn a_queued_read_of_a_client_that_has_left_is_not_made() {
 
     let lock = standing_still(&test).await;
     let (asking, mut asked) = call(&test, true);
-    assert!(timeout(MOMENT, &mut asked).await.is_err());
+    assert!(timeout(OBSERVATION_TIME, &mut asked).await.is_err());
     assert!(!asking.is_queued(), "it has a connection");
     // These lookups become leaders.
     let holders: Vec<_> = (0..8).map(|_| tokio::spawn(look(&test))).collect();
-    tokio::time::sleep(MOMENT).await;
+    tokio::time::sleep(OBSERVATION_TIME).await;
     let (reading, mut read) = call(&test, true);
     let (deciding, mut decided) = call(&test, false);
     let stays = tokio::spawn(look(&test));
     for (waiting, state, queued) in [(&mut read, &reading, true), (&mut decided, &deciding, false)] {
-        assert!(timeout(MOMENT, waiting).await.is_err());
+        assert!(timeout(OBSERVATION_TIME, waiting).await.is_err());
         assert_eq!(state.is_queued(), queued);
     }
-    assert_eq!(timeout(MOMENT, reading.run_abandoned(read)).await, Ok(None), "at once");
+    assert_eq!(timeout(OBSERVATION_TIME, reading.run_abandoned(read)).await, Ok(None), "at once");
     let asked = tokio::spawn(async move { asking.run_abandoned(asked).await });
     let decided = tokio::spawn(async move { deciding.run_abandoned(decided).await });
-    tokio::time::sleep(MOMENT).await;
+    tokio::time::sleep(OBSERVATION_TIME).await;
     lock.rollback().await.expect("unlocked");
     assert_eq!(asked.await.expect("an end"), Some(true), "it had begun");
     assert_eq!(decided.await.expect("an end"), Some(true), "something may depend on it");

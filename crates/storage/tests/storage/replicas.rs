@@ -15,9 +15,9 @@ use tokio::task::block_in_place;
 
 use crate::common::{organisation, stamp, token};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const REPLICATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// Several polls of the replicas.
-const BEATS: Duration = Duration::from_millis(500);
+const SEVERAL_POLLS: Duration = Duration::from_millis(500);
 
 /// A primary, a standby, and a process that reads from it.
 struct Stage {
@@ -79,7 +79,7 @@ impl Stage {
     async fn until_it_is_used(&self) {
         let start = Instant::now();
         while !self.shown("nobody", None).await.1 {
-            assert!(start.elapsed() < PATIENCE, "the replica is not used");
+            assert!(start.elapsed() < REPLICATION_TIMEOUT, "the replica is not used");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -102,7 +102,7 @@ async fn own_writes_are_seen_and_those_of_others_as_soon_as_the_replica_has_them
     let stage = Stage::set(Duration::from_secs(60)).await;
     stage.write("a", "old").await;
     block_in_place(|| stage.standby.wait_for_replay(&stage.primary)).expect("replayed");
-    tokio::time::sleep(BEATS).await;
+    tokio::time::sleep(SEVERAL_POLLS).await;
     assert_eq!(stage.shown("a", None).await, is("old", true));
     let before = stage.replicas.read_counts();
 
@@ -120,7 +120,7 @@ async fn own_writes_are_seen_and_those_of_others_as_soon_as_the_replica_has_them
     // An aborted call may have written.
     drop(stage.replicas.begin_write(&stage.caller("c")));
     assert_eq!(stage.shown("d", None).await, is("new", false), "the written position is unknown");
-    tokio::time::sleep(BEATS).await;
+    tokio::time::sleep(SEVERAL_POLLS).await;
     assert_eq!(stage.shown("d", None).await, is("new", false), "the replica does not have it yet");
 
     block_in_place(|| stage.standby.resume_replay()).expect("resumed");
@@ -132,12 +132,12 @@ async fn own_writes_are_seen_and_those_of_others_as_soon_as_the_replica_has_them
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_replica_that_is_late_is_not_read_from() {
-    let stage = Stage::set(BEATS).await;
-    tokio::time::sleep(3 * BEATS).await;
+    let stage = Stage::set(SEVERAL_POLLS).await;
+    tokio::time::sleep(3 * SEVERAL_POLLS).await;
     assert_eq!(stage.shown("b", None).await, is("", true), "where nothing is written, nothing is late");
     block_in_place(|| stage.standby.pause_replay()).expect("paused");
     stage.write("a", "new").await;
-    tokio::time::sleep(2 * BEATS).await;
+    tokio::time::sleep(2 * SEVERAL_POLLS).await;
     assert_eq!(stage.shown("b", None).await, is("new", false));
     block_in_place(|| stage.standby.resume_replay()).expect("resumed");
     stage.until_it_is_used().await;
@@ -188,7 +188,7 @@ async fn a_standby_of_another_history_is_not_read_from() {
         };
         let database = connect(&options).await.expect("connects");
         let replicas = database.replicas().expect("replicas");
-        tokio::time::sleep(4 * BEATS).await;
+        tokio::time::sleep(4 * SEVERAL_POLLS).await;
         masked(&database, stage.organisation, ReadConsistency::BoundedStaleness).await;
         replicas.read_counts().1 > 0
     };
@@ -240,7 +240,7 @@ async fn behind_one_url_only_the_server_that_is_known_is_read_from() {
     let replicas = database.replicas().expect("replicas");
     let (start, mut old) = (Instant::now(), 0);
     // The first connection, which polls the position, has led to the server that has everything.
-    while replicas.read_counts().1 < 40 && start.elapsed() < PATIENCE {
+    while replicas.read_counts().1 < 40 && start.elapsed() < REPLICATION_TIMEOUT {
         let reads = (0..6).map(|_| masked(&database, stage.organisation, ReadConsistency::BoundedStaleness));
         let shown = futures_of(reads).await;
         old += shown.iter().filter(|mask| *mask != "new").count();

@@ -8,7 +8,7 @@ use access_tokens_testapp::process::Installation;
 use serde_json::{Value, json};
 
 use super::recorder::{Recorder, policy};
-use crate::processes::{EVERYTHING, add_organisation, text};
+use crate::processes::{EVERY_PERMISSION, add_organisation, text};
 
 /// Users that may log in.
 pub(super) struct Users {
@@ -63,7 +63,7 @@ pub(super) fn users(recorder: &Recorder, installation: &Installation) -> Users {
     );
 
     failed(recorder, &add(&new(), "too short", &[]));
-    let permissions = ["--permissions", EVERYTHING];
+    let permissions = ["--permissions", EVERY_PERMISSION];
     let key = |name: &str| {
         installation.run(&[&["api-key", "add", "--organisation", "DEMO", "--name", name], &permissions[..]].concat())
     };

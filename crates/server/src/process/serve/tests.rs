@@ -19,7 +19,7 @@ use crate::config::LoadedSettings;
 
 const SETTINGS: u8 = 4;
 const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
-const SOON: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connects with an HTTP/2 preface, and returns the stream limit of the server.
 async fn connected(address: SocketAddr) -> (TcpStream, u32) {
@@ -68,10 +68,13 @@ async fn later_connections_have_the_low_stream_limit() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(SOON, another).await.expect("a place that is free again");
+    timeout(ANSWER_TIMEOUT, another).await.expect("a place that is free again");
 
     asked.send_replace(true);
-    timeout(SOON, narrow.read_to_end(&mut Vec::new())).await.expect("asked to go").expect("and gone in peace");
+    timeout(ANSWER_TIMEOUT, narrow.read_to_end(&mut Vec::new()))
+        .await
+        .expect("asked to go")
+        .expect("and gone in peace");
     drop(open);
-    timeout(SOON, server).await.expect("drained").expect("no panic").expect("no failure");
+    timeout(ANSWER_TIMEOUT, server).await.expect("drained").expect("no panic").expect("no failure");
 }

@@ -9,7 +9,7 @@ use super::Migrator;
 
 /// Phrases that remove something the previous release may use, or refuse something it may write, in SQL and in the
 /// calls of the migration library.
-const TAKES_AWAY: [&str; 18] = [
+const DESTRUCTIVE_PHRASES: [&str; 18] = [
     "drop table",
     "drop column",
     "rename",
@@ -44,7 +44,7 @@ fn violations(text: &str, earlier: &[String]) -> Vec<String> {
     let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let words = code.join(" ").to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
     let mut found: Vec<_> =
-        TAKES_AWAY.iter().filter(|phrase| words.contains(**phrase)).map(ToString::to_string).collect();
+        DESTRUCTIVE_PHRASES.iter().filter(|phrase| words.contains(**phrase)).map(ToString::to_string).collect();
     for column in words.split("add column ").skip(1) {
         let column = column.split([',', ';', '"']).next().unwrap_or_default();
         if column.contains("not null") && !column.contains("default") {
