@@ -154,9 +154,6 @@ impl<'a> FileImport<'a> {
         while let Some(results) = self.session.make_room(importer, &self.caller).await.map_err(to_anyhow)? {
             self.count_all(results)?;
         }
-        if let Some(rejects) = &mut self.rejects {
-            rejects.flush().context("--rejects")?;
-        }
         self.progress.set_message(format!(
             "{} records, {} bad",
             self.report.counts.records(),
@@ -176,12 +173,12 @@ impl<'a> FileImport<'a> {
                 Err(error) => self.fail(&place, &error)?,
             }
         }
-        self.batch_is_done();
-        Ok(())
-    }
-
-    fn batch_is_done(&self) {
+        // The refused records are in their file before they are counted: an interruption reports the counts, and does not flush.
+        if let Some(rejects) = &mut self.rejects {
+            rejects.flush().context("--rejects")?;
+        }
         *self.done.lock().unwrap_or_else(PoisonError::into_inner) = self.report.counts;
+        Ok(())
     }
 
     /// Writes the last batch and the waiting records. Returns the report.
