@@ -32,7 +32,7 @@ buf *arguments:
 clients:
     scripts/test-clients
 
-# Checks manifests, alerts, dashboard and the guide of the first production hour. Needs root.
+# Checks manifests, alerts, dashboard, the image and the guide of the first production hour. Needs root.
 deploy:
     scripts/test-deploy
 

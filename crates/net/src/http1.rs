@@ -35,7 +35,7 @@ use super::port::Port;
 
 /// Maximum time that a connection of the gateway may be idle after an answer.
 pub const IDLE_TIME: Duration = Duration::from_secs(60);
-/// Maximum size of the head of a request, in bytes. A query has at most 64 KiB.
+/// Size of the buffer for the head of a request, in bytes. Somewhat larger heads fit, since the library reads in steps. A query has at most 64 KiB.
 const MAX_HEAD_BYTES: usize = 128 * 1024;
 
 /// Wraps a router in the log of its requests. Arguments: the router, the scheme of the port, and the trusted proxies.

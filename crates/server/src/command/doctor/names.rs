@@ -24,7 +24,7 @@ pub(super) async fn check(database: &Database, deep: bool, report: &mut Report) 
     if counts.organisations + counts.users + counts.access_tokens == 0 {
         return report.ok(
             CHECK,
-            format!("no old code or name with invisible characters, outer blanks or another form than NFC{part}"),
+            format!("no old code or name with invisible characters, blanks at the ends or another form than NFC{part}"),
         );
     }
     let message = format!(
