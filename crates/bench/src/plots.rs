@@ -60,7 +60,7 @@ impl Bars<'_> {
                 group.map_or(String::new(), |(name, _)| (*name).to_owned())
             };
             let mut mesh = chart.configure_mesh();
-            mesh.disable_x_mesh().x_label_formatter(&group).y_label_formatter(&number).draw()?;
+            mesh.max_light_lines(0).disable_x_mesh().x_label_formatter(&group).y_label_formatter(&number).draw()?;
             let width = (GROUP - 2 * MARGIN) / names.max(1);
             for (place, name) in (0..).zip(self.names) {
                 let colour = COLOURS[place % COLOURS.len()];
@@ -111,7 +111,12 @@ impl Curves<'_> {
                 .y_label_area_size(70)
                 .build_cartesian_2d(x, y)?;
             let mut mesh = chart.configure_mesh();
-            mesh.x_desc(self.x).y_desc(self.y).x_label_formatter(&number).y_label_formatter(&number).draw()?;
+            mesh.max_light_lines(0)
+                .x_desc(self.x)
+                .y_desc(self.y)
+                .x_label_formatter(&number)
+                .y_label_formatter(&number)
+                .draw()?;
             for (place, curve) in self.curves.iter().enumerate() {
                 let colour = COLOURS[place % COLOURS.len()];
                 let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2)).point_size(3);

@@ -186,8 +186,8 @@ fn latency(postgres: &Results) -> Result<String> {
         of("Go peer that remembers", Contestant::RememberingPeer),
     ];
     Curves {
-        title: "show at 1,000 calls a second: latency of one call in so many",
-        x: "one in",
+        title: "show at 1,000 calls a second: latency that 1 of N calls exceeds",
+        x: "N",
         y: "µs",
         log_y: true,
         curves: curves.into_iter().filter(|curve| !curve.points.is_empty()).collect(),
