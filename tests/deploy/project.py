@@ -21,7 +21,7 @@ SECRETS = ("DATABASE__URL", "DATABASE__REPLICA_URLS", "KEYS__RING", "NOTIFICATIO
 def seconds_to_stop():
     """Seconds from SIGTERM to the end of the process, at the latest."""
     text = (ROOT / "crates/net/src/signals.rs").read_text()
-    latest = re.search(r"AT_THE_LATEST: Duration = Duration::from_millis\(([\d_]+)\)", text)
+    latest = re.search(r"MAX_STOP_TIME: Duration = Duration::from_millis\(([\d_]+)\)", text)
     return int(latest[1].replace("_", "")) / 1000
 
 
