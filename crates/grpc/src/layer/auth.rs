@@ -72,7 +72,7 @@ pub(super) fn permit(access: Access, caller: &Caller) -> Result<()> {
     match access {
         Access::Permission(permission) => caller.require(permission),
         Access::Session | Access::Open => Ok(()),
-        Access::Denied => Err(Error::new(Reason::PermissionDenied, "nobody may call this method")),
+        Access::Denied => Err(Error::new(Reason::PermissionDenied, "no caller may call this method")),
     }
 }
 

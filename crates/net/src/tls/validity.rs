@@ -25,13 +25,15 @@ pub fn validities(path: &Path) -> anyhow::Result<Vec<(Timestamp, Timestamp)>> {
     certificates.iter().map(validity).collect()
 }
 
-/// Returns the dates of a certificate, both in whole seconds. None for one that TLS cannot use, such as one of version 1.
+/// Returns the dates of a certificate, both in whole seconds. None for one that TLS cannot use, such as one of version 1, or
+/// one with a date before 1970, which TLS cannot read.
 fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
     EndEntityCert::try_from(certificate).ok()?;
     let parsed = x509::parse(certificate)?;
     let time = |time: ASN1Time| Timestamp::from_timestamp(time.timestamp(), 0);
     let Validity { not_before, not_after } = *parsed.validity();
-    Some((time(not_before)?.max(Timestamp::UNIX_EPOCH), time(not_after)?))
+    let (from, until) = (time(not_before)?, time(not_after)?);
+    (from >= Timestamp::UNIX_EPOCH && until >= Timestamp::UNIX_EPOCH).then_some((from, until))
 }
 
 /// Refuses a certificate that is not valid now.
