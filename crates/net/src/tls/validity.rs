@@ -154,6 +154,8 @@ mod tests {
         assert!(expired.contains("has expired: it was valid until 2020-01-01 00:00 UTC"), "{expired}");
         let early = said(&authority, None, |params| params.not_before = rcgen::date_time_ymd(2190, 1, 1));
         assert!(early.contains("is not valid before 2190-01-01"), "{early}");
+        let before_1970 = said(&authority, None, |params| params.not_before = rcgen::date_time_ymd(1969, 12, 31));
+        assert!(before_1970.contains("malformed certificate"), "{before_1970}");
         let client = said(&authority, None, |params| {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         });
