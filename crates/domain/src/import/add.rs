@@ -5,7 +5,6 @@ use super::existing::follow_from_stored_data;
 use super::prepared::Prepared;
 use super::record::{Kind, Object, Record};
 use crate::Result;
-use crate::model::error::Violations;
 
 /// The outcome of a record without errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +27,10 @@ impl Batch<'_> {
         let (Record { kind, object, incomplete, ignored_members }, hash) = prepared.into_parts();
         self.incomplete = incomplete;
         let brings_secret = hash.is_some() || brings_hash(&object);
-        let mut violations = Violations::default();
         let mark = self.numbers.mark();
         let kept = if kind == Kind::AccessToken { self.protected_token(&object) } else { None };
-        let existed_and_id = self.upsert(kind, object, kind.name(), hash, &mut violations);
+        let existed_and_id = self.upsert(kind, object, kind.name(), hash);
+        let violations = std::mem::take(&mut self.violations);
         self.seen.clear();
         if let Some(id) = kept.filter(|_| follow_from_stored_data(&violations)) {
             self.end_record(false);

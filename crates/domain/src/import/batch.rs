@@ -10,10 +10,12 @@ use super::options::{Existing, Options, Tally};
 use super::overlay::{Overlay, Stored};
 use super::record::Kind;
 use super::tokens::{ChangedTokens, Tokens};
+use crate::Reason;
 use crate::model::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
 };
+use crate::model::error::Violations;
 use crate::model::policy::Policy;
 use crate::model::reference::Reference;
 use crate::model::session::Permissions;
@@ -28,6 +30,8 @@ pub struct Batch<'a> {
     pub(super) options: Options,
     /// Whether the current record lacks members of an access token.
     pub(super) incomplete: bool,
+    /// Faults of the current record.
+    pub(super) violations: Violations,
     pub(super) random: &'a dyn Random,
     pub(super) secrets: &'a dyn Secrets,
     pub(super) now: Timestamp,
@@ -74,6 +78,7 @@ impl<'a> Batch<'a> {
         Self {
             options: Options::default(),
             incomplete: false,
+            violations: Violations::default(),
             random,
             secrets,
             now,
@@ -158,6 +163,17 @@ impl<'a> Batch<'a> {
             vacated_tokens,
             tokens,
         }
+    }
+
+    /// Adds a fault of the current record. Returns `None`, which is the result of a step that a fault ends.
+    pub(super) fn refuse<T>(
+        &mut self,
+        reason: Reason,
+        field: impl Into<String>,
+        description: impl Into<String>,
+    ) -> Option<T> {
+        self.violations.add(reason, field, description);
+        None
     }
 
     /// Returns the policy that applies to a token: that of its classification, else the definition of the organisation.

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{Batch, Object};
 use crate::Reason;
-use crate::model::error::Violations;
 use crate::model::secret::PassCodeHash;
 use crate::model::session::Permissions;
 use crate::ports::HashCost;
@@ -50,13 +49,7 @@ impl Batch<'_> {
 
     /// Merges the members that concern logging in into the credential of a user. A default unit alone creates no
     /// credential.
-    pub(super) fn upsert_credential(
-        &mut self,
-        user: &str,
-        part: CredentialPart,
-        path: &str,
-        violations: &mut Violations,
-    ) {
+    pub(super) fn upsert_credential(&mut self, user: &str, part: CredentialPart, path: &str) {
         let existing = self.credential_of(user).cloned();
         let only_unit = part.hash.is_none() && part.password_hash.is_none() && part.permissions.is_none();
         if part == CredentialPart::default() || (only_unit && existing.is_none()) {
@@ -65,7 +58,7 @@ impl Batch<'_> {
         let guarded = part.guarded();
         let mut allowed = true;
         for name in &guarded {
-            allowed &= self.require_control(existing.as_ref(), format!("{path}.{name}"), violations);
+            allowed &= self.require_control(existing.as_ref(), format!("{path}.{name}"));
         }
         if !allowed {
             return;
@@ -77,43 +70,39 @@ impl Batch<'_> {
             default_unit: None,
         });
         let carries_secret = part.hash.is_some() || part.password_hash.as_ref().is_some_and(|hash| !hash.is_null());
-        let weak = self.merge_credential(&mut credential, part, path, violations);
-        self.pending_tally.weak_hashes += u64::from(weak);
+        self.merge_credential(&mut credential, part, path);
         // A record with a secret is checked and written whether or not the secret is the stored one, so that the result
         // does not reveal which it is.
         if existing.as_ref() == Some(&credential) && !carries_secret {
             return;
         }
         // A caller that may not change the user must not learn its permissions.
-        if guarded.is_empty() && !self.require_control(existing.as_ref(), format!("{path}.default_unit"), violations) {
+        if guarded.is_empty() && !self.require_control(existing.as_ref(), format!("{path}.default_unit")) {
             return;
         }
-        self.require_held(credential.permissions, format!("{path}.permissions"), violations);
-        self.require_administrator(&credential, path, violations);
+        self.require_held(credential.permissions, format!("{path}.permissions"));
+        self.require_administrator(&credential, path);
         self.pending_credentials.insert(user.to_owned(), credential);
     }
 
-    /// Merges members into a credential. Returns whether the record brings a hash that is cheap to guess against.
-    fn merge_credential(
-        &self,
-        credential: &mut Credential,
-        part: CredentialPart,
-        path: &str,
-        violations: &mut Violations,
-    ) -> bool {
-        let mut weak = false;
+    /// Merges members into a credential.
+    fn merge_credential(&mut self, credential: &mut Credential, part: CredentialPart, path: &str) {
         if part.hash.is_some() && part.password_hash.is_some() {
-            violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), "is given beside a password");
+            self.violations.add(
+                Reason::InvalidFieldValue,
+                format!("{path}.password_hash"),
+                "is given beside a password",
+            );
         }
         // A null secret never clears a secret.
         if let Some(stored) = part.password_hash.filter(|hash| !hash.is_null()) {
             let hash = stored.as_str().map(PassCodeHash::from_stored).ok_or_else(|| "must be a string".to_owned());
             match hash.and_then(|hash| self.secrets.hash_cost(&hash).map(|cost| (hash, cost))) {
                 Ok((hash, cost)) => {
-                    weak = cost == HashCost::Weak;
+                    self.pending_tally.weak_hashes += u64::from(cost == HashCost::Weak);
                     credential.password = Some(hash);
                 }
-                Err(what) => violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), what),
+                Err(what) => self.violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), what),
             }
         }
         if part.hash.is_some() {
@@ -132,17 +121,14 @@ impl Batch<'_> {
                 Ok(permissions) => credential.permissions = permissions,
                 Err(_) => {
                     let text = "must be an array of permissions, such as access_tokens.read";
-                    violations.add(Reason::InvalidFieldValue, format!("{path}.permissions"), text);
+                    self.violations.add(Reason::InvalidFieldValue, format!("{path}.permissions"), text);
                 }
             }
         }
-        weak
     }
-}
 
-impl Batch<'_> {
     /// Adds a violation when no user could administrate the organisation after the current record.
-    pub(super) fn require_administrator(&self, credential: &Credential, path: &str, violations: &mut Violations) {
+    fn require_administrator(&mut self, credential: &Credential, path: &str) {
         let Some(administrators) = &self.administrators else { return };
         let mut changed: BTreeMap<_, _> =
             self.pending_credentials.iter().map(|(user, credential)| (user.clone(), credential)).collect();
@@ -150,7 +136,7 @@ impl Batch<'_> {
         if administrators.loses_the_last(&credential.user, &changed) {
             let text = "is missing admin, and the user is the last enabled administrator of the organisation who can log in: \
                 give another user the permission admin first";
-            violations.add(Reason::LastAdmin, format!("{path}.permissions"), text);
+            self.violations.add(Reason::LastAdmin, format!("{path}.permissions"), text);
         }
     }
 }

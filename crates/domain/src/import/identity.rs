@@ -8,21 +8,13 @@ use super::options::Existing;
 use super::record::{Kind, Object};
 use crate::Reason;
 use crate::model::access_token::AccessToken;
-use crate::model::error::Violations;
 use crate::model::session::Permission;
 
 /// Returns the id of the token of a record: that of the found token, else that of the new token.
-pub(super) fn id_of(
-    batch: &Batch<'_>,
-    object: &Object,
-    found: Option<&AccessToken>,
-    path: &str,
-    violations: &mut Violations,
-) -> Option<String> {
+pub(super) fn id_of(batch: &mut Batch<'_>, object: &Object, found: Option<&AccessToken>, path: &str) -> Option<String> {
     let text = |key: &str| object.get(key).and_then(Value::as_str);
     if object.get("id").is_some_and(|id| !id.is_null() && !id.is_string()) {
-        violations.add(Reason::InvalidFieldValue, format!("{path}.id"), "must be a string");
-        return None;
+        return batch.refuse(Reason::InvalidFieldValue, format!("{path}.id"), "must be a string");
     }
     let organisation = &batch.organisation.id;
     let derived =
@@ -30,8 +22,7 @@ pub(super) fn id_of(
     match (text("id"), found) {
         (Some(id), Some(found)) if found.id != id && derived.as_ref() != Some(&found.id) => {
             let field = format!("{path}.number");
-            violations.add(Reason::NumberAlreadyExists, field, "belongs to an access token with another id");
-            return None;
+            return batch.refuse(Reason::NumberAlreadyExists, field, "belongs to an access token with another id");
         }
         (Some(id), Some(found)) => {
             let needed = Permission::AccessTokensSecrets;
@@ -39,8 +30,7 @@ pub(super) fn id_of(
             // for the old id, so the caller needs the permission that also allows to reset the counts.
             if found.id != id && !batch.rights.contains(needed) {
                 let text = format!("needs the permission {} to give the access token another id", needed.name());
-                violations.add(Reason::PermissionDenied, format!("{path}.id"), text);
-                return None;
+                return batch.refuse(Reason::PermissionDenied, format!("{path}.id"), text);
             }
             return Some(id.to_owned());
         }
@@ -50,18 +40,15 @@ pub(super) fn id_of(
     let names = ["id", "number", "authentication_code", "identifier"];
     let Some(name) = names.into_iter().find(|name| text(name).is_some()) else {
         let field = format!("{path}.id, number, authentication_code or identifier");
-        violations.add(Reason::RequiredFieldMissing, field, "is required");
-        return None;
+        return batch.refuse(Reason::RequiredFieldMissing, field, "is required");
     };
     if batch.options.existing == Existing::UpdateOnly {
         let text = "no access token has it, and this import creates none";
-        violations.add(Reason::AccessTokenNotFound, format!("{path}.{name}"), text);
-        return None;
+        return batch.refuse(Reason::AccessTokenNotFound, format!("{path}.{name}"), text);
     }
     if name == "identifier" {
         let text = "no access token has it, and a record without an authentication code creates none";
-        violations.add(Reason::AccessTokenNotFound, format!("{path}.{name}"), text);
-        return None;
+        return batch.refuse(Reason::AccessTokenNotFound, format!("{path}.{name}"), text);
     }
     text("id").map(str::to_owned).or(derived)
 }

@@ -8,7 +8,6 @@ use super::entity::Entity;
 use super::overlay::Overlay;
 use super::{Batch, Kind, Object};
 use crate::Reason;
-use crate::model::error::Violations;
 
 /// Returns the name of an account in an object that has neither the member `id` nor the member `number`. Saved answers
 /// have both, at least as null, so that their accounts are never looked up by name.
@@ -30,13 +29,7 @@ pub(super) fn named_account_id(organisation: &str, name: &str) -> String {
 impl Batch<'_> {
     /// Adds the id to an object that refers by a name or an alternative code alone. If no account has the name, the id
     /// is that under which the account is created. Returns `None` after a violation.
-    pub(super) fn find_by_name(
-        &self,
-        kind: Kind,
-        object: &mut Object,
-        field: &str,
-        violations: &mut Violations,
-    ) -> Option<()> {
+    pub(super) fn find_by_name(&mut self, kind: Kind, object: &mut Object, field: &str) -> Option<()> {
         let found = match kind {
             Kind::AccountsReceivable => {
                 let Some(name) = name_alone(object) else { return Some(()) };
@@ -62,18 +55,17 @@ impl Batch<'_> {
         match found {
             Found::One(id) => {
                 object.insert("id".to_owned(), Value::String(id));
-                return Some(());
+                Some(())
             }
             Found::None => {
                 let text = format!("is that of no {}, and none is created without a name", kind.name());
-                violations.add(Reason::ReferenceNotFound, format!("{field}.{member}"), text);
+                self.refuse(Reason::ReferenceNotFound, format!("{field}.{member}"), text)
             }
             Found::Several => {
                 let text = format!("is that of several {}: name the id or number of one", kind.name());
-                violations.add(Reason::AmbiguousName, format!("{field}.{member}"), text);
+                self.refuse(Reason::AmbiguousName, format!("{field}.{member}"), text)
             }
         }
-        None
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::new_numbers::is_unnumbered;
 use super::{Batch, Kind, Object, Record};
-use crate::model::error::Violations;
+use crate::model::directory::User;
 use crate::model::session::{Caller, Permission, Permissions};
 use crate::ports::store::Credential;
 use crate::{Error, Reason, Result};
@@ -56,45 +56,40 @@ impl Batch<'_> {
     }
 
     /// Adds a violation when the caller is not an administrator. Returns whether the caller is one.
-    pub(super) fn require_admin(&self, field: String, violations: &mut Violations) -> bool {
+    pub(super) fn require_admin(&mut self, field: String) -> bool {
         let admin = self.rights.contains(Permission::Admin);
         if !admin {
-            violations.add(Reason::PermissionDenied, field, needs_admin());
+            self.violations.add(Reason::PermissionDenied, field, needs_admin());
         }
         admin
     }
 
     /// Adds a violation when the caller may not change the credential of this user. The caller must be an administrator
     /// and hold every permission that the user has, because it could set the password and log in as the user.
-    pub(super) fn require_control(
-        &self,
-        before: Option<&Credential>,
-        field: String,
-        violations: &mut Violations,
-    ) -> bool {
-        if !self.require_admin(field.clone(), violations) {
+    pub(super) fn require_control(&mut self, before: Option<&Credential>, field: String) -> bool {
+        if !self.require_admin(field.clone()) {
             return false;
         }
         let beyond = before.map(|credential| credential.permissions.without(self.rights)).unwrap_or_default();
         if !beyond.is_empty() {
             let text = format!("the user has permissions that the caller does not hold: {beyond}");
-            violations.add(Reason::PermissionDenied, field, text);
+            self.violations.add(Reason::PermissionDenied, field, text);
         }
         beyond.is_empty()
     }
 
     /// Adds a violation when the caller gives permissions that it does not hold.
-    pub(super) fn require_held(&self, given: Permissions, field: String, violations: &mut Violations) {
+    pub(super) fn require_held(&mut self, given: Permissions, field: String) {
         let beyond = given.without(self.rights);
         if !beyond.is_empty() {
             let text = format!("gives permissions that the caller does not hold: {beyond}");
-            violations.add(Reason::PermissionDenied, field, text);
+            self.violations.add(Reason::PermissionDenied, field, text);
         }
     }
 
     /// Checks the name and the email address of a user record. Only administrators change those of an administrator. A
     /// saved answer that embeds the user may contain older ones, which are ignored.
-    pub(super) fn guard_person(&self, object: &mut Object, embedded: bool, path: &str, violations: &mut Violations) {
+    pub(super) fn guard_person(&mut self, object: &mut Object, embedded: bool, path: &str) {
         if self.rights.contains(Permission::Admin) {
             return;
         }
@@ -104,15 +99,12 @@ impl Batch<'_> {
         if !self.credential_of(&id).is_some_and(|credential| credential.permissions.contains(Permission::Admin)) {
             return;
         }
-        let known = self.users.get(&id);
-        for (name, known) in [
-            ("person_name", known.and_then(|user| user.person_name.as_deref())),
-            ("email", known.and_then(|user| user.email.as_deref())),
-        ] {
+        let User { person_name, email, .. } = self.users.get(&id).cloned().unwrap_or_default();
+        for (name, known) in [("person_name", person_name), ("email", email)] {
             if embedded {
                 object.remove(name);
-            } else if object.get(name).is_some_and(|value| value.as_str() != known) {
-                self.require_admin(format!("{path}.{name}"), violations);
+            } else if object.get(name).is_some_and(|value| value.as_str() != known.as_deref()) {
+                self.require_admin(format!("{path}.{name}"));
             }
         }
     }
@@ -120,21 +112,21 @@ impl Batch<'_> {
     /// Checks the user name of a user record whose id is known. The name of a user who can log in is changed by an
     /// administrator only, and never by an embedded user, since saved answers embed users with the names that they had
     /// at that time.
-    pub(super) fn guard_username(&self, object: &mut Object, embedded: bool, path: &str, violations: &mut Violations) {
+    pub(super) fn guard_username(&mut self, object: &mut Object, embedded: bool, path: &str) {
         let Some(id) = object.get("id").and_then(Value::as_str) else { return };
-        let Some(credential) = self.credential_of(id) else { return };
+        let Some(credential) = self.credential_of(id).cloned() else { return };
         if embedded {
             object.remove("username");
             return;
         }
         let Some(name) = object.get("username") else { return };
-        let known = self.users.get(id).and_then(|user| user.username.as_deref());
+        let known = self.users.get(id).and_then(|user| user.username.clone());
         if name.is_null() && known.is_some() && credential.password.is_some() {
             let text = "cannot be removed from a user that logs in with a password";
-            violations.add(Reason::InvalidFieldValue, format!("{path}.username"), text);
+            self.violations.add(Reason::InvalidFieldValue, format!("{path}.username"), text);
         }
-        if known != name.as_str() {
-            self.require_control(Some(credential), format!("{path}.username"), violations);
+        if known.as_deref() != name.as_str() {
+            self.require_control(Some(&credential), format!("{path}.username"));
         }
     }
 }

@@ -8,7 +8,6 @@ use super::tokens::{PendingToken, UniqueField};
 use super::{Batch, Object, merge};
 use crate::Reason;
 use crate::model::access_token::{AccessToken, AuditStamp, UserDefinedFields};
-use crate::model::error::Violations;
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::secret::PassCodeHash;
 use crate::model::session::Permission;
@@ -21,31 +20,30 @@ pub(super) fn upsert(
     object: Object,
     path: &str,
     hash: Option<PassCodeHash>,
-    violations: &mut Violations,
 ) -> Option<(bool, String)> {
-    let before = violations.len();
+    let before = batch.violations.len();
     let found = batch.tokens.of_record(&object).cloned();
-    check_texts(found.as_ref(), &object, path, violations);
-    if violations.len() > before {
+    check_texts(batch, found.as_ref(), &object, path);
+    if batch.violations.len() > before {
         return None;
     }
-    let id = identity::id_of(batch, &object, found.as_ref(), path, violations)?;
+    let id = identity::id_of(batch, &object, found.as_ref(), path)?;
     let draws_number = found.is_none() && is_unnumbered(&object);
     let existed = found.is_some();
     let replaces = found.as_ref().map(|found| found.id.clone()).filter(|old| *old != id);
     let mut token = found.clone().unwrap_or_else(|| blank(batch, &id));
     if replaces.is_some() {
-        rename(batch, &mut token, &id, violations);
+        rename(batch, &mut token, &id);
     }
     let carries_secret = hash.is_some() || carries_secret(&object);
-    let applied = Fields { batch, path, new: !existed, violations, weak_hash: false }.apply(&mut token, object);
+    let sets_password = Fields { batch, path, new: !existed }.apply(&mut token, object);
     if hash.is_some() {
         token.pass_code = hash;
     }
     // A given secret counts as new even if it equals the stored one. Otherwise later records of the batch, which show
     // whether there is a one-time password, would reveal that it is equal.
     let ends = carries_secret || found.as_ref().is_some_and(|found| changes_code_or_state(found, &token));
-    if !applied.one_time_password && ends {
+    if !sets_password && ends {
         token.one_time_password = None;
     }
     if found.as_ref().is_some_and(|found| found.life_cycle_state != token.life_cycle_state) {
@@ -54,15 +52,14 @@ pub(super) fn upsert(
     if draws_number {
         token.number = batch.next_number(&id);
     }
-    complete(batch, &mut token, path, violations);
-    check_unique(batch, &token, replaces.as_deref(), path, violations);
-    if violations.len() > before {
+    complete(batch, &mut token, path);
+    check_unique(batch, &token, replaces.as_deref(), path);
+    if batch.violations.len() > before {
         return None;
     }
     let policy = batch.policy(token.classification.as_deref());
     let keeps_policy = policy.admits(&token.authentication_code, token.identifier.as_deref());
     batch.pending_tally.outside_policy += u64::from(!keeps_policy);
-    batch.pending_tally.weak_hashes += u64::from(applied.weak_hash);
     let differs = found.as_ref().is_none_or(|found| !is_same_but_secrets(found, &token));
     // Written whether or not the secret is the stored one, so that the time of the write reveals nothing.
     if carries_secret || found.as_ref() != Some(&token) {
@@ -73,7 +70,7 @@ pub(super) fn upsert(
 
 /// Checks the limits of the texts of a record. A code that is stored in this form is not checked: it may have been
 /// stored before a rule.
-fn check_texts(found: Option<&AccessToken>, object: &Object, path: &str, violations: &mut Violations) {
+fn check_texts(batch: &mut Batch<'_>, found: Option<&AccessToken>, object: &Object, path: &str) {
     let stored = |key: &str| {
         let found = found?;
         match key {
@@ -86,7 +83,7 @@ fn check_texts(found: Option<&AccessToken>, object: &Object, path: &str, violati
     };
     for (key, value) in object {
         if value.as_str().is_none_or(|text| stored(key).is_none_or(|stored| stored != text)) {
-            merge::check_texts(&format!("{path}.{key}"), value, violations);
+            merge::check_texts(&format!("{path}.{key}"), value, &mut batch.violations);
         }
     }
 }
@@ -144,36 +141,36 @@ fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
 
 /// Gives a token with a derived id the id of its record. Codes are bound to the id: the verification code is bound to
 /// the new one, a one-time password is removed.
-fn rename(batch: &Batch<'_>, token: &mut AccessToken, id: &str, violations: &mut Violations) {
+fn rename(batch: &mut Batch<'_>, token: &mut AccessToken, id: &str) {
     let opened = token.verification.take().map(|v| batch.secrets.open(Purpose::Verification, &token.id, &v.sealed));
     token.id = id.to_owned();
     token.one_time_password = None;
     match opened.map(|code| code.and_then(|code| seal(batch, id, &code))).transpose() {
         Ok(verification) => token.verification = verification,
-        Err(_) => violations.add(Reason::Internal, "access_token.verification_code", "cannot be bound to the new id"),
-    }
-}
-
-/// Creates or requires the members that every token has and the record lacks.
-fn complete(batch: &Batch<'_>, token: &mut AccessToken, path: &str, violations: &mut Violations) {
-    if token.number.is_empty() {
-        violations.add(Reason::RequiredFieldMissing, format!("{path}.number"), "is required");
-    }
-    if token.authentication_code.is_empty() {
-        match code::hex_id(batch.random) {
-            Ok(code) => token.authentication_code = code,
-            Err(_) => violations.add(Reason::Internal, format!("{path}.authentication_code"), "cannot be created"),
+        Err(_) => {
+            let field = "access_token.verification_code";
+            batch.violations.add(Reason::Internal, field, "cannot be bound to the new id");
         }
     }
 }
 
-fn check_unique(
-    batch: &Batch<'_>,
-    token: &AccessToken,
-    replaces: Option<&str>,
-    path: &str,
-    violations: &mut Violations,
-) {
+/// Creates or requires the members that every token has and the record lacks.
+fn complete(batch: &mut Batch<'_>, token: &mut AccessToken, path: &str) {
+    if token.number.is_empty() {
+        batch.violations.add(Reason::RequiredFieldMissing, format!("{path}.number"), "is required");
+    }
+    if token.authentication_code.is_empty() {
+        match code::hex_id(batch.random) {
+            Ok(code) => token.authentication_code = code,
+            Err(_) => {
+                let field = format!("{path}.authentication_code");
+                batch.violations.add(Reason::Internal, field, "cannot be created");
+            }
+        }
+    }
+}
+
+fn check_unique(batch: &mut Batch<'_>, token: &AccessToken, replaces: Option<&str>, path: &str) {
     for unique in UniqueField::ALL {
         let owner = unique.of(token).and_then(|value| batch.tokens.find(unique, value));
         if let Some(owner) = owner.filter(|owner| owner.id != token.id && Some(owner.id.as_str()) != replaces) {
@@ -187,7 +184,7 @@ fn check_unique(
             } else {
                 "is already used by another access token".to_owned()
             };
-            violations.add(reason, format!("{path}.{field}"), text);
+            batch.violations.add(reason, format!("{path}.{field}"), text);
         }
     }
 }

@@ -7,7 +7,6 @@ use super::{Batch, Existing, Object};
 use crate::Reason;
 use crate::model::access_token::{AccessToken, OneTimePassword, VerificationCode};
 use crate::model::card;
-use crate::model::error::Violations;
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::secret::{PassCodeHash, Secret};
 use crate::model::time::{self, DateError, Timestamp};
@@ -18,24 +17,15 @@ const MIN_OTP_DIGITS: usize = 6;
 
 /// Applies the members of a record to a token.
 pub(super) struct Fields<'f, 'a> {
-    pub(super) batch: &'f Batch<'a>,
+    pub(super) batch: &'f mut Batch<'a>,
     pub(super) path: &'f str,
     /// Whether the token is new.
     pub(super) new: bool,
-    pub(super) violations: &'f mut Violations,
-    /// Whether the record contains a hash that is cheap to guess against.
-    pub(super) weak_hash: bool,
-}
-
-/// The result of applying the members of a record.
-pub(super) struct Applied {
-    pub(super) one_time_password: bool,
-    pub(super) weak_hash: bool,
 }
 
 impl Fields<'_, '_> {
-    /// Applies the members to a token.
-    pub(super) fn apply(mut self, token: &mut AccessToken, mut object: Object) -> Applied {
+    /// Applies the members to a token. Returns whether they set a one-time password.
+    pub(super) fn apply(mut self, token: &mut AccessToken, mut object: Object) -> bool {
         let expiration_date = object.remove("expiration_date");
         let has_password = object.get("one_time_password").is_some_and(|value| !value.is_null());
         let before = token.updated.date;
@@ -59,14 +49,12 @@ impl Fields<'_, '_> {
         {
             password.expiration_date = date.min(latest);
         }
-        Applied { one_time_password: has_password && comes_in, weak_hash: self.weak_hash }
+        has_password && comes_in
     }
 
     /// Returns the expiration date of a one-time password that would be issued now for this token.
     fn latest_expiration(&self, token: &AccessToken) -> Timestamp {
-        let classification = token.classification.as_deref().and_then(|id| self.batch.classifications.get(id));
-        let organisation = self.batch.pending_organisation.as_ref().unwrap_or(&self.batch.organisation);
-        let policy = classification.and_then(|one| one.policy.as_ref()).unwrap_or(&organisation.definition);
+        let policy = self.batch.policy(token.classification.as_deref());
         self.batch.now + TimeDelta::seconds(policy.otp_lifetime_seconds.into())
     }
 
@@ -105,8 +93,7 @@ impl Fields<'_, '_> {
         } else if let Some(i) = slot("udf_date_", 4) {
             token.udf.dates[i] = self.date(key, value, token.udf.dates[i]);
         } else {
-            let field = format!("{}.{key}", self.path);
-            self.violations.add(Reason::UnknownField, field, "is not a field of this record");
+            self.unknown(key);
         }
     }
 
@@ -129,10 +116,7 @@ impl Fields<'_, '_> {
                 "by_user" => stamp.user = self.string(&field, value),
                 "by_unit" => stamp.unit = self.string(&field, value),
                 "by_business_unit" => stamp.business_unit = self.string(&field, value),
-                _ => {
-                    let field = format!("{}.{field}", self.path);
-                    self.violations.add(Reason::UnknownField, field, "is not a field of this record");
-                }
+                _ => self.unknown(&field),
             }
         }
     }
@@ -146,14 +130,16 @@ impl Fields<'_, '_> {
     fn card(&mut self, key: &str, value: Value, token: &mut AccessToken) {
         token.card_masked_number = self.string(key, value);
         if let Some(masked) = &token.card_masked_number {
-            self.violations.check(&format!("{}.{key}", self.path), card::check(masked));
+            self.batch.violations.check(&format!("{}.{key}", self.path), card::check(masked));
         }
     }
 
     /// Stores the last four digits, which is all that records older than R16.2 have, as a masked number.
     fn last_4_digits(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let digits =
-            |v: &Value| v.as_str().filter(|d| d.len() == 4 && d.bytes().all(|b| b.is_ascii_digit())).map(str::to_owned);
+        let digits = |value: Value| {
+            let text = value.as_str().filter(|text| text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit()));
+            text.map(str::to_owned)
+        };
         if let Some(digits) = self.expect(key, "four digits", value, digits)
             && token.card_masked_number.is_none()
         {
@@ -179,9 +165,8 @@ impl Fields<'_, '_> {
         let Some(code) = self.string(key, value).map(Secret::new) else { return };
         let secrets = self.batch.secrets;
         if code.expose().chars().count() < MIN_OTP_DIGITS {
-            let field = format!("{}.{key}", self.path);
             let text = format!("must have at least {MIN_OTP_DIGITS} characters");
-            return self.violations.add(Reason::PolicyViolation, field, text);
+            return self.fault(Reason::PolicyViolation, key, text);
         }
         let stored = token.one_time_password.as_ref().map(|stored| &stored.hash);
         let same = secrets.code_matches(Purpose::OneTimePassword, &token.id, &code, stored);
@@ -199,30 +184,24 @@ impl Fields<'_, '_> {
         let Some(hash) = self.string(key, value).map(PassCodeHash::from_stored) else { return };
         match self.batch.secrets.hash_cost(&hash) {
             Ok(cost) => {
-                self.weak_hash = cost == HashCost::Weak;
+                self.batch.pending_tally.weak_hashes += u64::from(cost == HashCost::Weak);
                 token.pass_code = Some(hash);
             }
-            Err(what) => self.violations.add(Reason::InvalidFieldValue, format!("{}.{key}", self.path), what),
+            Err(what) => self.fault(Reason::InvalidFieldValue, key, what),
         }
     }
 
     fn mandatory(&mut self, key: &str, value: Value, target: &mut String) {
-        match value {
-            Value::String(text) => *target = text,
-            Value::Null => {}
-            _ => self.bad(key, "a string"),
+        if let Some(text) = self.string(key, value) {
+            *target = text;
         }
     }
 
     fn string(&mut self, key: &str, value: Value) -> Option<String> {
-        match value {
+        self.expect(key, "a string", value, |value| match value {
             Value::String(text) => Some(text),
-            Value::Null => None,
-            _ => {
-                self.bad(key, "a string");
-                None
-            }
-        }
+            _ => None,
+        })
     }
 
     /// Reads a date in the configured zone. Returns the stored date if an answer shows it as this text.
@@ -232,20 +211,30 @@ impl Fields<'_, '_> {
             Value::String(text) => time::read_or_stored(text, stored, self.batch.time_zone),
             _ => Err(DateError::Form),
         };
-        let field = || format!("{}.{key}", self.path);
-        read.map_err(|error| self.violations.add(Reason::InvalidFieldValue, field(), error.to_string())).ok()
+        read.map_err(|error| self.fault(Reason::InvalidFieldValue, key, error.to_string())).ok()
     }
 
-    fn expect<T>(&mut self, key: &str, what: &str, value: Value, read: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
-        let read = read(&value);
-        if read.is_none() && !value.is_null() {
+    fn expect<T>(&mut self, key: &str, what: &str, value: Value, read: impl FnOnce(Value) -> Option<T>) -> Option<T> {
+        if value.is_null() {
+            return None;
+        }
+        let read = read(value);
+        if read.is_none() {
             self.bad(key, what);
         }
         read
     }
 
     fn bad(&mut self, key: &str, what: &str) {
-        self.violations.add(Reason::InvalidFieldValue, format!("{}.{key}", self.path), format!("must be {what}"));
+        self.fault(Reason::InvalidFieldValue, key, format!("must be {what}"));
+    }
+
+    fn unknown(&mut self, key: &str) {
+        self.fault(Reason::UnknownField, key, "is not a field of this record");
+    }
+
+    fn fault(&mut self, reason: Reason, key: &str, description: impl Into<String>) {
+        self.batch.violations.add(reason, format!("{}.{key}", self.path), description);
     }
 }
 

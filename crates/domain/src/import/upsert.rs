@@ -8,9 +8,7 @@ use super::entity::Entity;
 use super::overlay::Overlay;
 use super::{Batch, Existing, Kind, Object, Unknown, merge, reference, token};
 use crate::Reason;
-use crate::model::error::Violations;
 use crate::model::secret::PassCodeHash;
-use crate::model::session::Permission;
 use crate::ports::code;
 
 impl<'a> Batch<'a> {
@@ -21,52 +19,51 @@ impl<'a> Batch<'a> {
         mut object: Object,
         path: &str,
         hash: Option<PassCodeHash>,
-        violations: &mut Violations,
     ) -> Option<(bool, String)> {
-        self.resolve(kind, &mut object, path, violations)?;
+        self.resolve(kind, &mut object, path)?;
         match kind {
-            Kind::Organisation => self.upsert_organisation(object, path, violations),
-            Kind::AccessToken => token::upsert(self, object, path, hash, violations),
+            Kind::Organisation => self.upsert_organisation(object, path),
+            Kind::AccessToken => token::upsert(self, object, path, hash),
             Kind::User => {
                 let credential = CredentialPart::take_from(&mut object, hash);
                 let embedded = path != kind.name();
-                self.guard_username(&mut object, embedded, path, violations);
-                self.guard_person(&mut object, embedded, path, violations);
-                let (existed, id) = self.merge_into(|b| &mut b.users, object, path, violations)?;
-                self.upsert_credential(&id, credential, path, violations);
+                self.guard_username(&mut object, embedded, path);
+                self.guard_person(&mut object, embedded, path);
+                let (existed, id) = self.merge_into(|b| &mut b.users, object, path)?;
+                self.upsert_credential(&id, credential, path);
                 Some((existed, id))
             }
             Kind::Country => {
                 flatten_flag(&mut object);
-                self.merge_into(|b| &mut b.countries, object, path, violations)
+                self.merge_into(|b| &mut b.countries, object, path)
             }
-            Kind::Unit => self.merge_into(|b| &mut b.units, object, path, violations),
-            Kind::BusinessUnit => self.merge_into(|b| &mut b.business_units, object, path, violations),
-            Kind::Industry => self.merge_into(|b| &mut b.industries, object, path, violations),
-            Kind::IndustrySector => self.merge_into(|b| &mut b.industry_sectors, object, path, violations),
-            Kind::Classification => self.merge_into(|b| &mut b.classifications, object, path, violations),
-            Kind::ContactInformation => self.merge_into(|b| &mut b.contacts, object, path, violations),
+            Kind::Unit => self.merge_into(|b| &mut b.units, object, path),
+            Kind::BusinessUnit => self.merge_into(|b| &mut b.business_units, object, path),
+            Kind::Industry => self.merge_into(|b| &mut b.industries, object, path),
+            Kind::IndustrySector => self.merge_into(|b| &mut b.industry_sectors, object, path),
+            Kind::Classification => self.merge_into(|b| &mut b.classifications, object, path),
+            Kind::ContactInformation => self.merge_into(|b| &mut b.contacts, object, path),
             Kind::AccountsReceivable => {
                 // An account always has a state, so null does not clear it.
                 object.retain(|key, value| key != "life_cycle_state" || !value.is_null());
-                self.merge_into(|b| &mut b.accounts, object, path, violations)
+                self.merge_into(|b| &mut b.accounts, object, path)
             }
-            Kind::RewardsParticipant => self.merge_into(|b| &mut b.participants, object, path, violations),
+            Kind::RewardsParticipant => self.merge_into(|b| &mut b.participants, object, path),
         }
     }
 
     /// Replaces referred and embedded objects by their ids. Embedded ones are upserted first.
-    fn resolve(&mut self, kind: Kind, object: &mut Object, path: &str, violations: &mut Violations) -> Option<()> {
+    fn resolve(&mut self, kind: Kind, object: &mut Object, path: &str) -> Option<()> {
         let mut failed = false;
         for (member, target) in reference::members(kind) {
             let Some(value) = reference::at(object, member) else { continue };
             let field = format!("{path}.{}", member.join("."));
             let Value::Object(embedded) = value.take() else {
-                violations.add(Reason::InvalidFieldValue, field, "must be an object");
+                self.violations.add(Reason::InvalidFieldValue, field, "must be an object");
                 failed = true;
                 continue;
             };
-            match self.refer(*target, embedded, &field, violations) {
+            match self.refer(*target, embedded, &field) {
                 Some(id) => *value = Value::String(id),
                 None => failed = true,
             }
@@ -74,18 +71,17 @@ impl<'a> Batch<'a> {
         (!failed).then_some(())
     }
 
-    fn refer(&mut self, kind: Kind, mut embedded: Object, field: &str, violations: &mut Violations) -> Option<String> {
-        self.find_by_name(kind, &mut embedded, field, violations)?;
+    fn refer(&mut self, kind: Kind, mut embedded: Object, field: &str) -> Option<String> {
+        self.find_by_name(kind, &mut embedded, field)?;
         match (embedded.len(), embedded.get("id")) {
             (1, Some(Value::String(id))) => {
                 if self.exists(kind, id) {
                     return Some(id.clone());
                 }
                 let text = format!("refers to a {} that does not exist", kind.name());
-                violations.add(Reason::ReferenceNotFound, field, text);
-                None
+                self.refuse(Reason::ReferenceNotFound, field, text)
             }
-            _ => self.upsert(kind, embedded, field, None, violations).map(|(_, id)| id),
+            _ => self.upsert(kind, embedded, field, None).map(|(_, id)| id),
         }
     }
 
@@ -111,45 +107,34 @@ impl<'a> Batch<'a> {
         overlay: impl Fn(&mut Self) -> &mut Overlay<'a, T>,
         mut object: Object,
         path: &str,
-        violations: &mut Violations,
     ) -> Option<(bool, String)> {
-        let id =
-            self.id_of(|batch, key| overlay(batch).find(key), T::KIND, T::NATURAL_KEY, &object, path, violations)?;
+        let id = self.id_of(|batch, key| overlay(batch).find(key), T::KIND, T::NATURAL_KEY, &object, path)?;
         // When a record contains an object twice, null in the second copy does not clear a member of the first.
         if !self.seen.insert((T::KIND, id.clone())) {
             merge::drop_nulls(&mut object);
         }
         object.insert("id".to_owned(), Value::String(id.clone()));
-        let (max_guess_chance, time_zone) = (self.max_guess_chance, self.time_zone);
-        let admin = self.rights.contains(Permission::Admin);
         let existing = overlay(self).get(&id).cloned();
         if existing.is_none() && !self.may_create(T::KIND, path) {
             let text = format!("is a {} that does not exist, and this import creates none", T::KIND.name());
-            violations.add(Reason::ReferenceNotFound, path, text);
-            return None;
+            return self.refuse(Reason::ReferenceNotFound, path, text);
         }
-        let overlay = overlay(self);
         let before = existing.clone().unwrap_or_else(|| T::new(&id));
-        let entity = match merge::merge(&before, object, path, time_zone) {
-            Ok(entity) => entity,
-            Err(found) => {
-                violations.extend(found);
-                return None;
-            }
-        };
+        let merged = merge::merge(&before, object, path, self.time_zone);
+        let entity = merged.map_err(|found| self.violations.extend(found)).ok()?;
         if existing.as_ref() != Some(&entity) {
-            if let Some(field) = entity.guarded_change(&before).filter(|_| !admin) {
-                violations.add(Reason::PermissionDenied, format!("{path}.{field}"), "needs the permission admin");
+            if let Some(field) = entity.guarded_change(&before) {
+                self.require_admin(format!("{path}.{field}"));
             }
-            entity.check(max_guess_chance, path, violations);
+            entity.check(self.max_guess_chance, path, &mut self.violations);
         }
         let natural_key = entity.natural_key().filter(|_| T::UNIQUE);
-        if let Some(other) = natural_key.and_then(|key| overlay.find(key)).filter(|other| *other != id) {
+        if let Some(other) = natural_key.and_then(|key| overlay(self).find(key)).filter(|other| *other != id) {
             let field = format!("{path}.{}", T::NATURAL_KEY.unwrap_or("id"));
-            violations.add(Reason::RecordAlreadyExists, field, format!("is the one of {} {other}", T::KIND.name()));
-            return None;
+            let text = format!("is the one of {} {other}", T::KIND.name());
+            return self.refuse(Reason::RecordAlreadyExists, field, text);
         }
-        overlay.set(entity);
+        overlay(self).set(entity);
         if existing.is_none() && path != T::KIND.name() {
             self.count_created(T::KIND);
         }
@@ -186,30 +171,25 @@ impl<'a> Batch<'a> {
         natural_key: Option<&str>,
         object: &Object,
         path: &str,
-        violations: &mut Violations,
     ) -> Option<String> {
         match object.get("id") {
             Some(Value::String(id)) => {
-                let before = violations.len();
-                violations.check(&format!("{path}.id"), crate::model::text::code(id));
-                return (violations.len() == before).then(|| id.clone());
+                let checked = crate::model::text::code(id);
+                let is_valid = checked.is_ok();
+                self.violations.check(&format!("{path}.id"), checked);
+                return is_valid.then(|| id.clone());
             }
             None | Some(Value::Null) => {}
-            Some(_) => {
-                violations.add(Reason::InvalidFieldValue, format!("{path}.id"), "must be a string");
-                return None;
-            }
+            Some(_) => return self.refuse(Reason::InvalidFieldValue, format!("{path}.id"), "must be a string"),
         }
         if let Some(name) = natural_key
             && object.get(name).is_some_and(|value| !value.is_null() && !value.is_string())
         {
-            violations.add(Reason::InvalidFieldValue, format!("{path}.{name}"), "must be a string");
-            return None;
+            return self.refuse(Reason::InvalidFieldValue, format!("{path}.{name}"), "must be a string");
         }
         let keys = format!("{path}.{}", natural_key.map_or_else(|| "id".to_owned(), |key| format!("id or {key}")));
         let Some(key) = natural_key.and_then(|name| object.get(name)).and_then(Value::as_str) else {
-            violations.add(Reason::RequiredFieldMissing, keys, "is required");
-            return None;
+            return self.refuse(Reason::RequiredFieldMissing, keys, "is required");
         };
         if let Some(id) = find(self, key) {
             return Some(id);
@@ -221,10 +201,7 @@ impl<'a> Batch<'a> {
         // The derived id belongs to a user that was renamed. The new user must not get the permissions of that user.
         match code::hex_id(self.random) {
             Ok(id) => Some(id),
-            Err(_) => {
-                violations.add(Reason::Internal, format!("{path}.id"), "cannot be created");
-                None
-            }
+            Err(_) => self.refuse(Reason::Internal, format!("{path}.id"), "cannot be created"),
         }
     }
 }

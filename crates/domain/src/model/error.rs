@@ -233,7 +233,7 @@ impl std::fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// A list of fields at fault. One error contains all faults of a request.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Violations(Vec<FieldViolation>);
 
 impl Violations {
