@@ -73,12 +73,12 @@ pub struct Demographics {
     /// Number of the identity card.
     pub id_number: Option<String>,
     /// Expiration date of the identity card.
-    #[serde(with = "crate::model::time::documented")]
+    #[serde(deserialize_with = "crate::model::time::deserialize_optional")]
     pub id_number_expiration_date: Option<Timestamp>,
     /// Number of the passport.
     pub passport_number: Option<String>,
     /// Expiration date of the passport.
-    #[serde(with = "crate::model::time::documented")]
+    #[serde(deserialize_with = "crate::model::time::deserialize_optional")]
     pub passport_number_expiration_date: Option<Timestamp>,
     /// Social security number.
     pub social_security_number: Option<String>,
@@ -129,7 +129,7 @@ pub struct CompanyProfile {
     /// Turnover a year, in the organisation's currency.
     pub annual_turnover: Option<f64>,
     /// Date of foundation.
-    #[serde(with = "crate::model::time::documented")]
+    #[serde(deserialize_with = "crate::model::time::deserialize_optional")]
     pub established_date: Option<Timestamp>,
     /// Number of employees.
     pub number_of_employees: Option<i64>,
@@ -140,7 +140,7 @@ pub struct CompanyProfile {
     /// Authority that registered the company for VAT.
     pub vat_registered_by: Option<String>,
     /// Date of the registration for VAT.
-    #[serde(with = "crate::model::time::documented")]
+    #[serde(deserialize_with = "crate::model::time::deserialize_optional")]
     pub vat_registration_date: Option<Timestamp>,
     /// Tax reference.
     pub tax_reference_number: Option<String>,

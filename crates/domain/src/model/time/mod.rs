@@ -9,20 +9,10 @@ pub(crate) use text::CALENDAR;
 pub use text::{DateError, parse, read, read_or_stored, write};
 pub use timestamp::{Timestamp, stored_precision};
 
-/// Serialises an optional date as RFC 3339, and reads it in any accepted form. Stored documents use it.
-pub mod documented {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, de};
 
-    use super::Timestamp;
-
-    /// Serialises as RFC 3339.
-    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-        time.serialize(serializer)
-    }
-
-    /// Deserialises any accepted form.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-        super::parse(&text).map(Some).ok_or_else(|| de::Error::custom("is not a date"))
-    }
+/// Deserialises an optional date of a stored document, in any accepted form.
+pub(crate) fn deserialize_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    parse(&text).map(Some).ok_or_else(|| de::Error::custom("is not a date"))
 }

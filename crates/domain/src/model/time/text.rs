@@ -11,7 +11,7 @@
 //! is stored as microseconds of the first or last second, so that the same zone shows the text that was read. See ADR
 //! 32.
 
-use std::fmt;
+use std::io::Write;
 use std::ops::RangeInclusive;
 
 use chrono::{
@@ -30,31 +30,21 @@ pub(crate) const CALENDAR: RangeInclusive<i64> = -62_135_596_800..=253_402_300_7
 const BEYOND_LIMIT: u32 = 90_000;
 
 /// The reason why a text is not a date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DateError {
     /// The text has none of the accepted forms, or names a day or time that no calendar has.
+    #[error(
+        "must be a date such as 2015-11-27T16:08:55, 2015-11-27T16:08:55+02:00, 2015-11-27T16:08:55Z, 2015-11-27 \
+         or Fri Nov 27 16:08:55 EET 2015, with a year of four digits"
+    )]
     Form,
     /// The clocks of the time zone skip this local time.
+    #[error(
+        "does not exist in the time zone {0}, whose clocks are put forward over it: give another time, or an \
+         offset such as +02:00"
+    )]
     Skipped(Tz),
 }
-
-impl fmt::Display for DateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Form => f.write_str(
-                "must be a date such as 2015-11-27T16:08:55, 2015-11-27T16:08:55+02:00, 2015-11-27T16:08:55Z, 2015-11-27 \
-                 or Fri Nov 27 16:08:55 EET 2015, with a year of four digits",
-            ),
-            Self::Skipped(zone) => write!(
-                f,
-                "does not exist in the time zone {zone}, whose clocks are put forward over it: give another time, or an \
-                 offset such as +02:00"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for DateError {}
 
 /// A date as written: with an offset, or local.
 enum Written {
@@ -94,19 +84,8 @@ pub fn read_or_stored(text: &str, stored: Option<Timestamp>, zone: Tz) -> Result
 /// outside of the years 1 to 9999.
 pub fn write(out: &mut Vec<u8>, seconds: i64, nanos: u32, zone: Tz) -> Option<()> {
     let local = shown(seconds, nanos / 1_000, zone)?;
-    let year = u32::try_from(local.year()).ok()?;
-    let mut digits = |number: u32, after: Option<u8>| {
-        out.extend([b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]);
-        out.extend(after);
-    };
-    digits(year / 100, None);
-    digits(year % 100, Some(b'-'));
-    digits(local.month(), Some(b'-'));
-    digits(local.day(), Some(b'T'));
-    digits(local.hour(), Some(b':'));
-    digits(local.minute(), Some(b':'));
-    digits(local.second(), None);
-    Some(())
+    // The debug form of chrono is this form, and needs no allocation. The local time has no fraction.
+    write!(out, "{local:?}").ok()
 }
 
 /// Returns the local time, in seconds, that the clocks of the zone show at an instant.
