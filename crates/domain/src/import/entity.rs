@@ -12,13 +12,13 @@ use crate::model::directory::{
 use crate::model::error::Violations;
 
 /// A kind of directory object.
-pub(super) trait Entity: Serialize + DeserializeOwned + Clone + PartialEq {
+pub(super) trait Entity: Serialize + DeserializeOwned + Clone + Default + PartialEq {
     /// Kind of the object.
     const KIND: Kind;
     /// Member by which a record without an id finds its object. `None`: such a record is refused.
-    const NATURAL_KEY: Option<&'static str>;
+    const NATURAL_KEY: Option<&'static str> = None;
     /// Whether only one object may have a value of the natural key.
-    const UNIQUE: bool;
+    const UNIQUE: bool = false;
 
     /// Returns an object of which only the id is known.
     fn new(id: &str) -> Self;
@@ -27,7 +27,9 @@ pub(super) trait Entity: Serialize + DeserializeOwned + Clone + PartialEq {
     fn id(&self) -> &str;
 
     /// Returns the value of the natural key.
-    fn natural_key(&self) -> Option<&str>;
+    fn natural_key(&self) -> Option<&str> {
+        None
+    }
 
     /// Checks rules beyond types and lengths. `max_guess_chance` is the maximum chance of an attacker that a policy may
     /// allow.
@@ -47,7 +49,7 @@ macro_rules! entity {
             const UNIQUE: bool = $unique;
 
             fn new(id: &str) -> Self {
-                entity!(@new $type, id)
+                Self { id: id.to_owned(), ..Self::default() }
             }
 
             fn id(&self) -> &str {
@@ -67,9 +69,6 @@ macro_rules! entity {
             })?
         }
     };
-    (@new AccountsReceivable, $id:ident) => { Self::new($id) };
-    (@new RewardsParticipant, $id:ident) => { Self::new($id) };
-    (@new $type:ident, $id:ident) => { Self { id: $id.to_owned(), ..Self::default() } };
 }
 
 entity!(Unit, name, unique = false);
@@ -84,8 +83,6 @@ entity!(RewardsParticipant, number, unique = true);
 
 impl Entity for ContactInformation {
     const KIND: Kind = Kind::ContactInformation;
-    const NATURAL_KEY: Option<&'static str> = None;
-    const UNIQUE: bool = false;
 
     fn new(id: &str) -> Self {
         Self { id: id.to_owned(), ..Self::default() }
@@ -93,10 +90,6 @@ impl Entity for ContactInformation {
 
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn natural_key(&self) -> Option<&str> {
-        None
     }
 
     fn check(&self, _: f64, path: &str, violations: &mut Violations) {

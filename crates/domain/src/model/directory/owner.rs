@@ -6,8 +6,10 @@ use crate::model::named::named_document;
 
 named_document! {
     /// The state of an accounts receivable.
+    #[derive(Default)]
     AccountsReceivableState {
         /// In use.
+        #[default]
         Active = "ACTIVE",
         /// On hold. The account keeps its tokens.
         Suspended = "SUSPENDED",
@@ -26,23 +28,8 @@ named_document! {
     }
 }
 
-impl AccountsReceivable {
-    /// Returns an account of which only the id is known.
-    pub fn new(id: &str) -> Self {
-        let life_cycle_state = AccountsReceivableState::Active;
-        Self { id: id.to_owned(), number: None, name: None, life_cycle_state, account_owner: None }
-    }
-}
-
-impl RewardsParticipant {
-    /// Returns a participant of which only the id is known.
-    pub fn new(id: &str) -> Self {
-        Self { id: id.to_owned(), number: None, life_cycle_state: None, accounts_receivable: None }
-    }
-}
-
 /// A customer's account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccountsReceivable {
     /// Unique in the organisation.
     pub id: String,
@@ -57,7 +44,7 @@ pub struct AccountsReceivable {
 }
 
 /// A member of the loyalty scheme.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RewardsParticipant {
     /// Unique in the organisation.
     pub id: String,
