@@ -27,17 +27,19 @@ impl<S: Store + AccountStore> Importer<S> {
                 }
             }
         }
-        if has_unusual_username(&record.object) {
+        let unusual = unusual_usernames(&mut record.object);
+        if !unusual.is_empty() {
             // A check may be about an organisation that does not exist yet.
             let reference = match organisation {
                 OrganisationKey::NONE => None,
                 organisation => Some(self.store.reference(organisation).await?),
             };
-            let is_known = |name: &str| {
+            for (name, normalised) in unusual {
                 let mut users = reference.iter().flat_map(|reference| reference.users.values());
-                users.any(|user| user.username.as_deref() == Some(name))
-            };
-            normalise_usernames(&mut record.object, &is_known);
+                if !users.any(|user| user.username.as_ref() == Some(name)) {
+                    *name = normalised;
+                }
+            }
         }
         Ok(())
     }
@@ -57,32 +59,22 @@ impl<S: Store + AccountStore> Importer<S> {
     }
 }
 
-/// Returns whether a user name at any depth is not normalised.
-fn has_unusual_username(object: &Object) -> bool {
-    object.iter().any(|(key, value)| match value {
-        Value::String(name) => key == "username" && matches!(text::nfc(name), Cow::Owned(_)),
-        Value::Object(inner) => has_unusual_username(inner),
-        Value::Array(items) => items.iter().filter_map(Value::as_object).any(has_unusual_username),
-        _ => false,
-    })
-}
-
-fn normalise_usernames(object: &mut Object, is_known: &impl Fn(&str) -> bool) {
+/// Returns the user names at any depth that are not normalised, with their normalised form.
+fn unusual_usernames(object: &mut Object) -> Vec<(&mut String, String)> {
+    let mut found = Vec::new();
     for (key, value) in object {
         match value {
-            Value::String(name) if key == "username" && !is_known(name) => {
+            Value::String(name) if key == "username" => {
                 if let Cow::Owned(normalised) = text::nfc(name) {
-                    *name = normalised;
+                    found.push((name, normalised));
                 }
             }
-            Value::Object(inner) => normalise_usernames(inner, is_known),
+            Value::Object(inner) => found.extend(unusual_usernames(inner)),
             Value::Array(items) => {
-                items
-                    .iter_mut()
-                    .filter_map(Value::as_object_mut)
-                    .for_each(|inner| normalise_usernames(inner, is_known));
+                found.extend(items.iter_mut().filter_map(Value::as_object_mut).flat_map(unusual_usernames));
             }
             _ => {}
         }
     }
+    found
 }
