@@ -7,59 +7,46 @@ use super::{Kind, Object, Record};
 use crate::model::secret::PassCodeHash;
 
 /// A record whose secret, if it had one, is hashed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Prepared {
-    form: Form,
+    record: Record,
+    /// The object of the record as JSON text, which needs a sixth of the memory. `None`: the record has its object.
+    packed: Option<String>,
     /// Hash of its pass code or password. It is the stored hash if the secret matches that one.
     pub hash: Option<PassCodeHash>,
 }
 
-#[derive(Clone)]
-enum Form {
-    Plain(Record),
-    /// The object as JSON text, which needs a sixth of the memory.
-    Packed {
-        /// Record without its object.
-        record: Record,
-        text: String,
-    },
-}
-
 /// A record may contain secrets, so only its kind is shown.
-impl fmt::Debug for Form {
+impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Plain(record) | Self::Packed { record, .. } => record.fmt(f),
-        }
+        self.record.fmt(f)
     }
 }
 
 impl Prepared {
     /// Returns a record without its secret, with the hash of the secret.
     pub fn new(record: Record, hash: Option<PassCodeHash>) -> Self {
-        Self { form: Form::Plain(record), hash }
+        Self { record, packed: None, hash }
     }
 
     /// Returns the kind of the record.
     pub fn kind(&self) -> Kind {
-        match &self.form {
-            Form::Plain(record) | Form::Packed { record, .. } => record.kind,
-        }
+        self.record.kind
     }
 
     /// Returns the record.
     pub fn record(&self) -> Cow<'_, Record> {
-        match &self.form {
-            Form::Plain(record) => Cow::Borrowed(record),
-            Form::Packed { record, text } => Cow::Owned(unpack(record.clone(), text)),
+        match &self.packed {
+            None => Cow::Borrowed(&self.record),
+            Some(text) => Cow::Owned(unpack(self.record.clone(), text)),
         }
     }
 
     /// Returns the record and the hash.
     pub(super) fn into_parts(self) -> (Record, Option<PassCodeHash>) {
-        let record = match self.form {
-            Form::Plain(record) => record,
-            Form::Packed { record, text } => unpack(record, &text),
+        let record = match self.packed {
+            None => self.record,
+            Some(text) => unpack(self.record, &text),
         };
         (record, self.hash)
     }
@@ -70,14 +57,14 @@ impl Prepared {
         let (mut record, hash) = self.into_parts();
         let text = serde_json::to_string(&record.object).unwrap_or_default();
         let length = text.len();
-        let form = match serde_json::from_str::<Object>(&text) {
-            Ok(read) if read == record.object => {
-                record.object = Object::new();
-                Form::Packed { record, text }
-            }
-            _ => Form::Plain(record),
+        let packed = match serde_json::from_str::<Object>(&text) {
+            Ok(read) if read == record.object => Some(text),
+            _ => None,
         };
-        (Self { form, hash }, length)
+        if packed.is_some() {
+            record.object = Object::new();
+        }
+        (Self { record, packed, hash }, length)
     }
 }
 
