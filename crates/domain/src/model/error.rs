@@ -113,7 +113,8 @@ pub struct FieldViolation {
 }
 
 /// An error: a public part, which callers may see, and a cause, which only the log may show.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
 pub struct Error {
     reason: Reason,
     message: String,
@@ -150,14 +151,19 @@ impl Error {
 
     /// Returns an error about one field.
     pub fn field(reason: Reason, field: impl Into<String>, description: impl Into<String>) -> Self {
-        Violations::single(reason, field, description)
+        let violation = FieldViolation { field: field.into(), description: description.into(), reason };
+        Self::of_violations(reason, vec![violation])
+    }
+
+    /// Returns an error whose message names all fields at fault.
+    fn of_violations(reason: Reason, violations: Vec<FieldViolation>) -> Self {
+        let list: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
+        Self { violations, ..Self::new(reason, list.join("; ")) }
     }
 
     /// Returns an error if the check of a field found something.
     pub fn of_check(field: &str, found: Result<(), (Reason, String)>) -> Result<(), Self> {
-        let mut violations = Violations::default();
-        violations.check(field, found);
-        violations.into_result()
+        found.map_err(|(reason, description)| Self::field(reason, field, description))
     }
 
     /// Returns the error of a fault of the service. Only the log shows the cause.
@@ -224,14 +230,6 @@ impl Error {
     }
 }
 
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// A list of fields at fault. One error contains all faults of a request.
 #[derive(Debug, Clone, Default)]
 pub struct Violations(Vec<FieldViolation>);
@@ -242,11 +240,13 @@ impl Violations {
         self.0.push(FieldViolation { field: field.into(), description: description.into(), reason });
     }
 
-    /// Adds the result of the check of one field.
-    pub fn check(&mut self, field: &str, found: Result<(), (Reason, String)>) {
+    /// Adds the result of the check of one field. Returns whether the field is right.
+    pub fn check(&mut self, field: &str, found: Result<(), (Reason, String)>) -> bool {
+        let is_right = found.is_ok();
         if let Err((reason, description)) = found {
             self.add(reason, field, description);
         }
+        is_right
     }
 
     /// Adds the violations of another check.
@@ -272,16 +272,7 @@ impl Violations {
     /// Returns an error if there are violations. Its reason is that of the first field.
     pub fn into_result(self) -> Result<(), Error> {
         let Some(first) = self.0.first() else { return Ok(()) };
-        let list: Vec<String> = self.0.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
-        let mut error = Error::new(first.reason, list.join("; "));
-        error.violations = self.0;
-        Err(error)
-    }
-
-    fn single(reason: Reason, field: impl Into<String>, description: impl Into<String>) -> Error {
-        let mut violations = Self::default();
-        violations.add(reason, field, description);
-        violations.into_result().expect_err("one violation was added")
+        Err(Error::of_violations(first.reason, self.0))
     }
 }
 
