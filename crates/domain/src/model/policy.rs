@@ -194,9 +194,7 @@ impl Policy {
         }
         violations
     }
-}
 
-impl Policy {
     /// Returns whether a token with this code and identifier conforms to the policy. Its pass code, of which only a
     /// hash is stored, and the number of tokens of its owner are not checked.
     pub fn admits(&self, authentication_code: &str, identifier: Option<&str>) -> bool {

@@ -123,12 +123,9 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
 
     /// Returns a hash in the form of all others that no key has: its secret is random and is dropped.
     pub fn unusable_hash(&self, id: &str) -> Result<CodeHash> {
-        let secret = Secret::new(format!("{}{}", self.random_id()?, self.random_id()?));
+        let random = self.random.as_ref();
+        let secret = Secret::new(format!("{}{}", code::hex_id(random)?, code::hex_id(random)?));
         self.secrets.code_hash(Purpose::ApiKey, id, &secret)
-    }
-
-    fn random_id(&self) -> Result<String> {
-        code::hex_id(self.random.as_ref())
     }
 }
 
