@@ -10,6 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::Result;
+use crate::model::access_token::VerificationCode;
 use crate::model::named::named;
 use crate::model::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use crate::model::session::OrganisationKey;
@@ -105,6 +106,16 @@ impl HashWork {
 
 fn share_of(organisation: OrganisationKey) -> u64 {
     u64::from(organisation.0.cast_unsigned())
+}
+
+impl VerificationCode {
+    /// Hashes and encrypts a verification code of the access token with this id.
+    pub fn protect(secrets: &dyn Secrets, token: &str, code: &Secret) -> Result<Self> {
+        Ok(Self {
+            hash: secrets.code_hash(Purpose::Verification, token, code)?,
+            sealed: secrets.seal(Purpose::Verification, token, code)?,
+        })
+    }
 }
 
 /// Operations that need a key. Implementations keep keys outside of the database, and hash outside of the threads that

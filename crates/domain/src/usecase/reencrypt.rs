@@ -43,10 +43,7 @@ pub async fn batch<S: KeyStore>(
     for (position, old) in found {
         match secrets.open(Purpose::Verification, &position.1, &old.sealed) {
             Ok(code) => {
-                let new = VerificationCode {
-                    hash: secrets.code_hash(Purpose::Verification, &position.1, &code)?,
-                    sealed: secrets.seal(Purpose::Verification, &position.1, &code)?,
-                };
+                let new = VerificationCode::protect(secrets, &position.1, &code)?;
                 replacements.push((position, old, new));
             }
             Err(_) => unreadable += 1,
