@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::import::{self, Batch, Decision, Existing, Outcome, Prepared, Stored};
+use access_tokens_domain::import::{self, Batch, BatchContext, Decision, Existing, Outcome, Prepared, Stored};
 use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
-use access_tokens_domain::session::Permissions;
+use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
 use access_tokens_domain::store::ImportChanges;
 use access_tokens_domain::time::TimeZone;
-use access_tokens_domain::{Reason, Result, time};
+use access_tokens_domain::{Reason, Result, guess_budget, time};
 
 /// Reversible "encryption" that still binds a code to purpose and subject.
 struct PlainSecrets;
@@ -78,10 +78,18 @@ impl World {
 
     fn import_as(&mut self, existing: Existing, text: &str) -> (Results, ImportChanges) {
         let now = time::parse("2026-01-02T03:04:05").expect("a date");
-        let mut batch = Batch::new(&self.reference, &self.stored, &self.random, &PlainSecrets, now);
-        batch.set_permissions(Permissions::all());
-        batch.set_options(existing);
-        batch.set_time_zone(self.time_zone);
+        let caller =
+            Caller { organisation: OrganisationKey(1), user: None, unit: None, permissions: Permissions::all() };
+        let context = BatchContext {
+            random: &self.random,
+            secrets: &PlainSecrets,
+            now,
+            caller: &caller,
+            options: existing.into(),
+            max_guess_chance: guess_budget::DEFAULT_LIMIT,
+            time_zone: self.time_zone,
+        };
+        let mut batch = Batch::new(&self.reference, &self.stored, context);
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let records = lines.flat_map(|line| import::parse(line).expect("a record"));
         let prepared: Vec<_> = records.map(|record| Prepared::new(record, None)).collect();
@@ -92,7 +100,7 @@ impl World {
         let results = decided.collect();
         let changes = batch.into_changes();
         self.stored.merge(Stored::of(&changes));
-        self.reference.merge(changes.clone());
+        self.reference.merge(&changes);
         (results, changes)
     }
 }

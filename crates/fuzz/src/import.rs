@@ -1,9 +1,10 @@
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::import::{Batch, Existing, Object, Outcome, Prepared, Record, Stored, parse};
+use access_tokens_domain::import::{Batch, BatchContext, Existing, Object, Outcome, Prepared, Record, Stored, parse};
 use access_tokens_domain::reference::Reference;
-use access_tokens_domain::session::Permissions;
+use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
 use access_tokens_domain::store::ImportChanges;
-use access_tokens_domain::{Error, time};
+use access_tokens_domain::time::TimeZone;
+use access_tokens_domain::{Error, guess_budget, time};
 use access_tokens_server::command::import_pieces as pieces;
 use serde_json::Value;
 
@@ -55,9 +56,17 @@ fn work_through(records: &[Record], size: usize, secret: &str) -> ImportChanges 
     let reference = Reference::empty(Organisation::new("ORG", "DEMO"));
     let (stored, random) = (Stored::default(), Counting::default());
     let now = time::parse("2026-01-02T03:04:05").expect("a date");
-    let mut batch = Batch::new(&reference, &stored, &random, &PlainSecrets, now);
-    batch.set_permissions(Permissions::all());
-    batch.set_options(Existing::Overwrite);
+    let caller = Caller { organisation: OrganisationKey(1), user: None, unit: None, permissions: Permissions::all() };
+    let context = BatchContext {
+        random: &random,
+        secrets: &PlainSecrets,
+        now,
+        caller: &caller,
+        options: Existing::Overwrite.into(),
+        max_guess_chance: guess_budget::DEFAULT_LIMIT,
+        time_zone: TimeZone::UTC,
+    };
+    let mut batch = Batch::new(&reference, &stored, context);
     for record in records {
         let prepared = Prepared::new(record.clone(), None);
         match batch.add(prepared.clone()) {

@@ -95,7 +95,8 @@ impl<P> ImportSession<P> {
         }
         let mut results = HashMap::new();
         if !records.is_empty() {
-            results.extend(importer.batch(caller, &mut self.run, records).await?);
+            let written = importer.batch(caller, &mut self.run, records).await?;
+            results.extend(written.into_iter().map(|result| (result.position, result)));
         }
         let mut found = Vec::with_capacity(items.len());
         for (place, refusal) in items {
@@ -143,9 +144,10 @@ impl<P> ImportSession<P> {
         self.assign(results)
     }
 
-    fn assign(&mut self, results: Vec<(usize, RecordResult)>) -> Result<Vec<ItemResult<P>>> {
-        let assign = |(position, result): (usize, RecordResult)| {
-            let place = self.waiting.remove(&position).ok_or_else(|| Error::internal("a result without a record"))?;
+    fn assign(&mut self, results: Vec<RecordResult>) -> Result<Vec<ItemResult<P>>> {
+        let assign = |result: RecordResult| {
+            let place =
+                self.waiting.remove(&result.position).ok_or_else(|| Error::internal("a result without a record"))?;
             Ok(ItemResult::new(place, result))
         };
         results.into_iter().map(assign).collect()
@@ -178,7 +180,7 @@ impl<P> ImportSession<P> {
 }
 
 impl<P> ItemResult<P> {
-    fn new(place: P, RecordResult { kind, result }: RecordResult) -> Self {
+    fn new(place: P, RecordResult { kind, result, .. }: RecordResult) -> Self {
         Self { place, kind: Some(kind), result }
     }
 }

@@ -305,9 +305,9 @@ async fn checked_in_file(
         results.extend(importer.batch(&caller, &mut run, batch).await.expect("checked"));
     }
     results.extend(importer.finish(&caller, &mut run).await.expect("checked"));
-    results.sort_by_key(|(position, _)| *position);
+    results.sort_by_key(|one| one.position);
     let name = |outcome| format!("{outcome:?}").to_uppercase();
-    let results = results.into_iter().map(|(_, one)| match one.result {
+    let results = results.into_iter().map(|one| match one.result {
         Ok((outcome, id)) => Ok((name(outcome), id)),
         Err(error) => Err(error.reason().name().to_owned()),
     });

@@ -72,7 +72,7 @@ on_both_databases! {
         let taken: Vec<_> = (last + 1..last + 60).map(named).collect();
         assert_eq!(app.caller().import_directory(&taken).await.expect("imported").failed, 0);
         let results = importer.batch(&caller, &mut run, records(50, 60)).await.expect("imported");
-        assert!(results.iter().all(|(_, one)| matches!(one.result, Ok((Became::Created, _)))), "{results:?}");
+        assert!(results.iter().all(|one| matches!(one.result, Ok((Became::Created, _)))), "{results:?}");
     }
 
     async fn an_identifier_finds_its_token_and_creates_none(app) {

@@ -9,7 +9,7 @@ use super::new_numbers::NewNumbers;
 use super::options::{Existing, Options, Tally};
 use super::overlay::{Overlay, Stored};
 use super::record::Kind;
-use super::tokens::{ChangedTokens, Tokens};
+use super::tokens::{LookupKeys, Tokens};
 use crate::Reason;
 use crate::model::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
@@ -18,28 +18,39 @@ use crate::model::directory::{
 use crate::model::error::Violations;
 use crate::model::policy::Policy;
 use crate::model::reference::Reference;
-use crate::model::session::Permissions;
+use crate::model::session::{Caller, Permission, Permissions};
 use crate::model::time::{TimeZone, Timestamp};
-use crate::policy::guess_budget;
 use crate::ports::store::{Credential, ImportChanges};
 use crate::ports::{Random, Secrets};
+
+/// Sources, limits and author with which the records of a batch are processed.
+#[derive(Clone, Copy)]
+pub struct BatchContext<'a> {
+    /// Source of ids and codes.
+    pub random: &'a dyn Random,
+    /// Keys of hashes and sealed codes.
+    pub secrets: &'a dyn Secrets,
+    /// Time of the import.
+    pub now: Timestamp,
+    /// Author of the import, for the log information of tokens that have none. An import gives no right that its caller
+    /// does not hold.
+    pub caller: &'a Caller,
+    /// Options of the import.
+    pub options: Options,
+    /// Maximum chance of an attacker that a policy may allow.
+    pub max_guess_chance: f64,
+    /// Time zone of dates without an offset.
+    pub time_zone: TimeZone,
+}
 
 /// A batch of records while it is processed.
 #[derive(Clone)]
 pub struct Batch<'a> {
-    pub(super) options: Options,
+    pub(super) context: BatchContext<'a>,
     /// Whether the current record lacks members of an access token.
     pub(super) incomplete: bool,
     /// Faults of the current record.
     pub(super) violations: Violations,
-    pub(super) random: &'a dyn Random,
-    pub(super) secrets: &'a dyn Secrets,
-    pub(super) now: Timestamp,
-    pub(super) by_user: Option<String>,
-    pub(super) by_unit: Option<String>,
-    pub(super) max_guess_chance: f64,
-    pub(super) rights: Permissions,
-    pub(super) time_zone: TimeZone,
     pub(super) organisation: Organisation,
     organisation_changed: bool,
     pub(super) pending_organisation: Option<Organisation>,
@@ -68,25 +79,15 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Returns an empty batch over stored data.
-    pub fn new(
-        reference: &'a Reference,
-        stored: &'a Stored,
-        random: &'a dyn Random,
-        secrets: &'a dyn Secrets,
-        now: Timestamp,
-    ) -> Self {
+    pub fn new(reference: &'a Reference, stored: &'a Stored, context: BatchContext<'a>) -> Self {
+        let lookup_keys = LookupKeys {
+            by_derived_id: context.options.existing != Existing::UpdateOnly,
+            by_identifier: context.caller.permissions.contains(Permission::AccessTokensLookup),
+        };
         Self {
-            options: Options::default(),
+            context,
             incomplete: false,
             violations: Violations::default(),
-            random,
-            secrets,
-            now,
-            by_user: None,
-            by_unit: None,
-            max_guess_chance: guess_budget::DEFAULT_LIMIT,
-            rights: Permissions::default(),
-            time_zone: TimeZone::UTC,
             organisation: reference.organisation.clone(),
             organisation_changed: false,
             pending_organisation: None,
@@ -106,7 +107,7 @@ impl<'a> Batch<'a> {
             changed_credentials: BTreeMap::new(),
             password_changes: BTreeSet::new(),
             first_passwords: BTreeSet::new(),
-            tokens: Tokens::new(&reference.organisation.id, stored.tokens.values().cloned()),
+            tokens: Tokens::new(&reference.organisation.id, lookup_keys, stored.tokens.values().cloned()),
             numbers: NewNumbers::default(),
             tally: Tally::default(),
             pending_tally: Tally::default(),
@@ -114,44 +115,31 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Sets the author of the import, for the log information of tokens that have none.
-    pub fn set_author(&mut self, user: Option<String>, unit: Option<String>) {
-        self.by_user = user;
-        self.by_unit = unit;
-    }
-
-    /// Sets the options of the import. The default is [`Options::default`].
-    pub fn set_options(&mut self, options: impl Into<Options>) {
-        self.options = options.into();
-        self.tokens.lookup_keys.by_derived_id = self.options.existing != Existing::UpdateOnly;
-    }
-
     /// Returns the counts of all records so far, without the refused ones.
     pub fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// Sets the maximum chance of an attacker that a policy may allow.
-    pub fn set_max_guess_chance(&mut self, max_guess_chance: f64) {
-        self.max_guess_chance = max_guess_chance;
+    /// Sets the administrators. Without them the last administrator is not protected.
+    pub fn set_administrators(&mut self, administrators: Option<Administrators>) {
+        self.administrators = administrators;
     }
 
-    /// Sets the time zone of dates without an offset. The default is UTC.
-    pub fn set_time_zone(&mut self, time_zone: TimeZone) {
-        self.time_zone = time_zone;
+    /// Returns the permissions of the caller.
+    pub(super) fn rights(&self) -> Permissions {
+        self.context.caller.permissions
     }
 
     /// Returns the changes that the batch writes.
     pub fn into_changes(self) -> ImportChanges {
-        let ChangedTokens { tokens, renamed: renamed_tokens, vacated: vacated_tokens } = self.tokens.into_changed();
         ImportChanges {
             organisation: self.organisation_changed.then_some(self.organisation),
             units: self.units.into_changed(),
             business_units: self.business_units.into_changed(),
             users: self.users.into_changed(),
             credentials: self.changed_credentials.into_values().collect(),
-            password_changes: self.password_changes.into_iter().map(|user| (user, self.now)).collect(),
-            first_passwords: self.first_passwords.into_iter().map(|user| (user, self.now)).collect(),
+            password_changes: self.password_changes.into_iter().map(|user| (user, self.context.now)).collect(),
+            first_passwords: self.first_passwords.into_iter().map(|user| (user, self.context.now)).collect(),
             countries: self.countries.into_changed(),
             industries: self.industries.into_changed(),
             industry_sectors: self.industry_sectors.into_changed(),
@@ -159,9 +147,7 @@ impl<'a> Batch<'a> {
             contacts: self.contacts.into_changed(),
             accounts: self.accounts.into_changed(),
             participants: self.participants.into_changed(),
-            renamed_tokens,
-            vacated_tokens,
-            tokens,
+            ..self.tokens.into_changes()
         }
     }
 
@@ -231,12 +217,5 @@ impl<'a> Batch<'a> {
             }
         }
         touched
-    }
-}
-
-impl Batch<'_> {
-    /// Sets the administrators. Without this call the last administrator is not protected.
-    pub fn set_administrators(&mut self, administrators: Administrators) {
-        self.administrators = Some(administrators);
     }
 }

@@ -12,7 +12,6 @@ use crate::ports::HashCost;
 use crate::ports::store::Credential;
 
 /// The members of a user record that concern logging in.
-#[derive(Default, PartialEq)]
 pub(super) struct CredentialPart {
     hash: Option<PassCodeHash>,
     password_hash: Option<Value>,
@@ -51,11 +50,10 @@ impl Batch<'_> {
     /// credential.
     pub(super) fn upsert_credential(&mut self, user: &str, part: CredentialPart, path: &str) {
         let existing = self.credential_of(user).cloned();
-        let only_unit = part.hash.is_none() && part.password_hash.is_none() && part.permissions.is_none();
-        if part == CredentialPart::default() || (only_unit && existing.is_none()) {
+        let guarded = part.guarded();
+        if guarded.is_empty() && (part.default_unit.is_none() || existing.is_none()) {
             return;
         }
-        let guarded = part.guarded();
         let mut allowed = true;
         for name in &guarded {
             allowed &= self.require_control(existing.as_ref(), format!("{path}.{name}"));
@@ -66,7 +64,7 @@ impl Batch<'_> {
         let mut credential = existing.clone().unwrap_or_else(|| Credential {
             user: user.to_owned(),
             password: None,
-            permissions: Permissions::of_an_imported_user().intersection(self.rights),
+            permissions: Permissions::of_an_imported_user().intersection(self.rights()),
             default_unit: None,
         });
         let carries_secret = part.hash.is_some() || part.password_hash.as_ref().is_some_and(|hash| !hash.is_null());
@@ -97,7 +95,7 @@ impl Batch<'_> {
         // A null secret never clears a secret.
         if let Some(stored) = part.password_hash.filter(|hash| !hash.is_null()) {
             let hash = stored.as_str().map(PassCodeHash::from_stored).ok_or_else(|| "must be a string".to_owned());
-            match hash.and_then(|hash| self.secrets.hash_cost(&hash).map(|cost| (hash, cost))) {
+            match hash.and_then(|hash| self.context.secrets.hash_cost(&hash).map(|cost| (hash, cost))) {
                 Ok((hash, cost)) => {
                     self.pending_tally.weak_hashes += u64::from(cost == HashCost::Weak);
                     credential.password = Some(hash);

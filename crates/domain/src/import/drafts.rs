@@ -1,56 +1,28 @@
 //! Drafts: the changes that the batches of a check would have written so far. Later batches read them as if they were
 //! stored.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use super::Stored;
 use crate::Result;
-use crate::ports::store::{DraftStore, ImportChanges, ImportKeys, ImportRows};
+use crate::ports::store::{DraftStore, ImportChanges, ImportKeys, ImportRows, StoreResult};
 
 /// The changes that a check would have written so far.
-#[derive(Default)]
 pub struct Drafts {
-    place: Place,
+    store: Box<dyn DraftStore>,
     /// Ids of stored tokens that would have been deleted, because they got an id of their own.
     removed: HashSet<String>,
 }
 
-enum Place {
-    /// For a check of few records.
-    Memory(Box<Memory>),
-    /// For a check of any length.
-    File(Box<dyn DraftStore>),
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self::Memory(Box::default())
-    }
-}
-
-/// Rows by id, and indexes of the ids by other keys.
-#[derive(Default)]
-struct Memory {
-    rows: Stored,
-    tokens: HashMap<(Key, String), String>,
-    accounts: HashMap<String, String>,
-    /// Ids of the accounts that have, or had, a name.
-    named_accounts: HashMap<String, HashSet<String>>,
-    participants: HashMap<String, String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Key {
-    Number,
-    AuthenticationCode,
-    Identifier,
-}
-
 impl Drafts {
-    /// Returns drafts that are kept in a store of their own.
-    pub fn in_file(store: Box<dyn DraftStore>) -> Self {
-        Self { place: Place::File(store), removed: HashSet::new() }
+    /// Returns drafts that are kept in memory, for a check of few records.
+    pub fn in_memory() -> Self {
+        Self::in_store(Box::new(Stored::default()))
+    }
+
+    /// Returns drafts that are kept in a store of their own, for a check of any length.
+    pub fn in_store(store: Box<dyn DraftStore>) -> Self {
+        Self { store, removed: HashSet::new() }
     }
 
     /// Returns the stored rows, with the drafts of these keys and of the stored rows merged into them.
@@ -60,88 +32,56 @@ impl Drafts {
         keys.account_ids.extend(rows.accounts.iter().map(|account| account.id.clone()));
         keys.participant_ids.extend(rows.participants.iter().map(|participant| participant.id.clone()));
         keys.keep_storable();
-        let drafts = match &self.place {
-            Place::Memory(memory) => memory.rows(&keys),
-            Place::File(store) => store.load(&keys)?,
-        };
         let mut stored = Stored::from(rows);
         stored.tokens.retain(|id, _| !self.removed.contains(id));
-        stored.merge(Stored::from(drafts));
+        stored.merge(Stored::from(self.store.load(&keys)?));
         Ok(stored)
     }
 
     /// Adds the changes of a batch, except for reference data.
-    pub fn write(&mut self, changes: ImportChanges) -> Result<()> {
+    pub fn write(&mut self, changes: &ImportChanges) -> Result<()> {
         self.removed.extend(changes.renamed_tokens.iter().map(|(old, _)| old.clone()));
-        match &mut self.place {
-            Place::Memory(memory) => memory.write(changes),
-            Place::File(store) => store.save(&changes)?,
-        }
-        Ok(())
+        Ok(self.store.save(changes)?)
     }
 }
 
-impl Memory {
-    fn rows(&self, keys: &ImportKeys) -> ImportRows {
-        fn pick<'k, T: Clone>(rows: &HashMap<String, T>, ids: impl Iterator<Item = &'k String>) -> Vec<T> {
-            let ids: HashSet<_> = ids.collect();
-            ids.into_iter().filter_map(|id| rows.get(id)).cloned().collect()
-        }
-        let by = |key: Key, values: &[String]| {
-            let ids = values.iter().filter_map(|value| self.tokens.get(&(key, value.clone())));
-            ids.cloned().collect::<Vec<_>>()
-        };
-        let tokens = [
-            by(Key::Number, &keys.token_numbers),
-            by(Key::AuthenticationCode, &keys.authentication_codes),
-            by(Key::Identifier, &keys.identifiers),
-        ];
-        let accounts = keys.account_numbers.iter().filter_map(|number| self.accounts.get(number));
-        let named = keys.account_names.iter().filter_map(|name| self.named_accounts.get(name)).flatten();
-        let participants = keys.participant_numbers.iter().filter_map(|number| self.participants.get(number));
-        ImportRows {
-            contacts: pick(&self.rows.contacts, keys.contacts.iter()),
-            credentials: pick(&self.rows.credentials, keys.credentials.iter()),
-            accounts: pick(&self.rows.accounts, keys.account_ids.iter().chain(accounts).chain(named)),
-            participants: pick(&self.rows.participants, keys.participant_ids.iter().chain(participants)),
-            tokens: pick(&self.rows.tokens, keys.token_ids.iter().chain(tokens.iter().flatten()))
-                .into_iter()
-                .map(Arc::unwrap_or_clone)
-                .collect(),
-        }
+/// The drafts of a check of few records. A load looks at all of them.
+impl DraftStore for Stored {
+    fn load(&self, keys: &ImportKeys) -> StoreResult<ImportRows> {
+        // The keys are sorted: see `ImportKeys::keep_storable`.
+        let has = |keys: &[String], key: &str| keys.binary_search_by(|one| one.as_str().cmp(key)).is_ok();
+        let may_have = |keys: &[String], key: &Option<String>| key.as_ref().is_some_and(|key| has(keys, key));
+        let contacts = self.contacts.values().filter(|row| has(&keys.contacts, &row.id));
+        let credentials = self.credentials.values().filter(|row| has(&keys.credentials, &row.user));
+        let accounts = self.accounts.values().filter(|row| {
+            has(&keys.account_ids, &row.id)
+                || may_have(&keys.account_numbers, &row.number)
+                || may_have(&keys.account_names, &row.name)
+        });
+        let participants = self
+            .participants
+            .values()
+            .filter(|row| has(&keys.participant_ids, &row.id) || may_have(&keys.participant_numbers, &row.number));
+        let tokens = self.tokens.values().filter(|row| {
+            has(&keys.token_ids, &row.id)
+                || has(&keys.token_numbers, &row.number)
+                || has(&keys.authentication_codes, &row.authentication_code)
+                || may_have(&keys.identifiers, &row.identifier)
+        });
+        Ok(ImportRows {
+            contacts: contacts.cloned().collect(),
+            credentials: credentials.cloned().collect(),
+            accounts: accounts.cloned().collect(),
+            participants: participants.cloned().collect(),
+            tokens: tokens.map(|token| token.as_ref().clone()).collect(),
+        })
     }
 
-    fn write(&mut self, changes: ImportChanges) {
+    fn save(&mut self, changes: &ImportChanges) -> StoreResult<()> {
         for (id, _) in &changes.renamed_tokens {
-            self.rows.tokens.remove(id);
+            self.tokens.remove(id);
         }
-        // An index may lead to a token that no longer has the key. This does no harm, since the batch reads the keys of
-        // the rows.
-        for token in &changes.tokens {
-            let mut index = |key: Key, value: &str| self.tokens.insert((key, value.to_owned()), token.id.clone());
-            index(Key::Number, &token.number);
-            index(Key::AuthenticationCode, &token.authentication_code);
-            if let Some(identifier) = &token.identifier {
-                index(Key::Identifier, identifier);
-            }
-        }
-        let numbered =
-            changes.accounts.iter().filter_map(|account| Some((account.number.clone()?, account.id.clone())));
-        self.accounts.extend(numbered);
-        for account in &changes.accounts {
-            if let Some(name) = &account.name {
-                self.named_accounts.entry(name.clone()).or_default().insert(account.id.clone());
-            }
-        }
-        let members =
-            changes.participants.iter().filter_map(|member| Some((member.number.clone()?, member.id.clone())));
-        self.participants.extend(members);
-        self.rows.merge(Stored::from(ImportRows {
-            contacts: changes.contacts,
-            credentials: changes.credentials,
-            accounts: changes.accounts,
-            participants: changes.participants,
-            tokens: changes.tokens,
-        }));
+        self.merge(Self::of(changes));
+        Ok(())
     }
 }

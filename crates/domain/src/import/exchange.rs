@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::tokens::{self, UniqueFieldValue};
+use super::tokens::{self, UniqueFieldValue, is_taken};
 use super::{Batch, Kind, Outcome, Prepared, Record};
 use crate::model::error::Error;
 use crate::{Reason, Result};
@@ -162,27 +162,26 @@ impl Batch<'_> {
                 }
             }
         }
-        let mut dropped = vec![false; group.len()];
-        while let Some(index) = impossible.pop() {
-            if !std::mem::replace(&mut dropped[index], true) {
-                impossible.append(&mut takers[index]);
-            }
-        }
-        let mut dropped = dropped.into_iter();
+        let mut dropped = reachable(impossible, &takers).into_iter();
         group.retain(|_| !dropped.next().unwrap_or(false));
     }
+}
+
+/// Returns for each node of a graph whether it is one of `open`, or follows one of them at any distance.
+pub(crate) fn reachable(mut open: Vec<usize>, successors: &[Vec<usize>]) -> Vec<bool> {
+    let mut reached = vec![false; successors.len()];
+    while let Some(node) = open.pop() {
+        if !std::mem::replace(&mut reached[node], true) {
+            open.extend(&successors[node]);
+        }
+    }
+    reached
 }
 
 /// Returns whether a record fails for a value of another token, alone or with other errors. If the value becomes free
 /// at the end, the record is refused for the other errors only.
 fn fails_for_taken_value(error: &Error) -> bool {
-    let taken = |reason| {
-        matches!(
-            reason,
-            Reason::NumberAlreadyExists | Reason::AuthenticationCodeAlreadyExists | Reason::IdentifierAlreadyExists
-        )
-    };
-    taken(error.reason()) || error.violations().iter().any(|violation| taken(violation.reason))
+    is_taken(error.reason()) || error.violations().iter().any(|violation| is_taken(violation.reason))
 }
 
 fn conflict() -> Error {

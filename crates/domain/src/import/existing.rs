@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::batch::Batch;
 use super::options::Existing;
 use super::record::Object;
+use super::tokens::is_taken;
 use crate::Reason;
 use crate::model::error::Violations;
 use crate::model::time;
@@ -12,7 +13,7 @@ use crate::model::time;
 impl Batch<'_> {
     /// Returns the id of the stored token, if the record must not change it.
     pub(super) fn protected_token(&self, record: &Object) -> Option<String> {
-        if self.options.existing != Existing::KeepNewer {
+        if self.context.options.existing != Existing::KeepNewer {
             return None;
         }
         let found = self.tokens.of_record(record)?;
@@ -21,7 +22,7 @@ impl Batch<'_> {
             None => true,
             // A date that cannot be read is reported as an error later.
             Some(date) => {
-                let read = date.as_str().and_then(|text| time::read(text, self.time_zone).ok());
+                let read = date.as_str().and_then(|text| time::read(text, self.context.time_zone).ok());
                 read.is_some_and(|date| found.updated.date > date)
             }
         };
@@ -33,15 +34,8 @@ impl Batch<'_> {
 /// record that changes nothing: its codes may have been taken by other tokens since it was written.
 pub(super) fn follow_from_stored_data(violations: &Violations) -> bool {
     violations.reasons().all(|reason| {
-        matches!(
-            reason,
-            Reason::ReferenceNotFound
-                | Reason::AmbiguousName
-                | Reason::RecordAlreadyExists
-                | Reason::NumberAlreadyExists
-                | Reason::AuthenticationCodeAlreadyExists
-                | Reason::IdentifierAlreadyExists
-        )
+        is_taken(reason)
+            || matches!(reason, Reason::ReferenceNotFound | Reason::AmbiguousName | Reason::RecordAlreadyExists)
     })
 }
 

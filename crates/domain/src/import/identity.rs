@@ -13,9 +13,7 @@ use crate::model::session::Permission;
 /// Returns the id of the token of a record: that of the found token, else that of the new token.
 pub(super) fn id_of(batch: &mut Batch<'_>, object: &Object, found: Option<&AccessToken>, path: &str) -> Option<String> {
     let text = |key: &str| object.get(key).and_then(Value::as_str);
-    if object.get("id").is_some_and(|id| !id.is_null() && !id.is_string()) {
-        return batch.refuse(Reason::InvalidFieldValue, format!("{path}.id"), "must be a string");
-    }
+    batch.string(object, "id", path)?;
     let organisation = &batch.organisation.id;
     let derived =
         text("number").or(text("authentication_code")).map(|key| derived_id(organisation, Kind::AccessToken, key));
@@ -28,7 +26,7 @@ pub(super) fn id_of(batch: &mut Batch<'_>, object: &Object, found: Option<&Acces
             let needed = Permission::AccessTokensSecrets;
             // The counts of attempts move with the token. A guess that is compared at the same moment may be counted
             // for the old id, so the caller needs the permission that also allows to reset the counts.
-            if found.id != id && !batch.rights.contains(needed) {
+            if found.id != id && !batch.rights().contains(needed) {
                 let text = format!("needs the permission {} to give the access token another id", needed.name());
                 return batch.refuse(Reason::PermissionDenied, format!("{path}.id"), text);
             }
@@ -42,7 +40,7 @@ pub(super) fn id_of(batch: &mut Batch<'_>, object: &Object, found: Option<&Acces
         let field = format!("{path}.id, number, authentication_code or identifier");
         return batch.refuse(Reason::RequiredFieldMissing, field, "is required");
     };
-    if batch.options.existing == Existing::UpdateOnly {
+    if batch.context.options.existing == Existing::UpdateOnly {
         let text = "no access token has it, and this import creates none";
         return batch.refuse(Reason::AccessTokenNotFound, format!("{path}.{name}"), text);
     }

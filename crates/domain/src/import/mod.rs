@@ -37,9 +37,10 @@ mod upsert;
 
 pub use add::Outcome;
 pub use administrators::{Administrators, DraftedAdministrators};
-pub use batch::Batch;
+pub use batch::{Batch, BatchContext};
 pub(crate) use derived_id::derived_token_id;
 pub use drafts::Drafts;
+pub(crate) use exchange::reachable;
 pub use exchange::{Decision, Links, RecordKey};
 pub use keys::keys;
 pub use new_numbers::is_unnumbered;
@@ -51,3 +52,4 @@ pub use prepared::Prepared;
 pub use record::{Kind, MAX_RECORD_BYTES, Object, Record};
 pub(crate) use rights::check_record;
 pub use token_answer::Answers;
+pub(crate) use tokens::is_taken;

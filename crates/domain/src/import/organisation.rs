@@ -20,11 +20,11 @@ impl Batch<'_> {
             return None;
         }
         let current = self.pending_organisation.as_ref().unwrap_or(&self.organisation);
-        let merged = merge::merge(current, object, path, self.time_zone);
+        let merged = merge::merge(current, object, path, self.context.time_zone);
         let organisation = merged.map_err(|found| self.violations.extend(found)).ok()?;
         self.guard_settings(&organisation, path);
         if organisation.definition != self.organisation.definition {
-            let limit = self.max_guess_chance;
+            let limit = self.context.max_guess_chance;
             organisation.definition.check(limit, &format!("{path}.definition"), &mut self.violations);
         }
         let prefix = &organisation.number_prefix;

@@ -49,15 +49,9 @@ fn needs_admin() -> String {
 }
 
 impl Batch<'_> {
-    /// Sets the permissions of the caller. Without this call the caller has none.
-    pub fn set_permissions(&mut self, rights: Permissions) {
-        self.rights = rights;
-        self.tokens.lookup_keys.by_identifier = rights.contains(Permission::AccessTokensLookup);
-    }
-
     /// Adds a violation when the caller is not an administrator. Returns whether the caller is one.
     pub(super) fn require_admin(&mut self, field: String) -> bool {
-        let admin = self.rights.contains(Permission::Admin);
+        let admin = self.rights().contains(Permission::Admin);
         if !admin {
             self.violations.add(Reason::PermissionDenied, field, needs_admin());
         }
@@ -70,7 +64,7 @@ impl Batch<'_> {
         if !self.require_admin(field.clone()) {
             return false;
         }
-        let beyond = before.map(|credential| credential.permissions.without(self.rights)).unwrap_or_default();
+        let beyond = before.map(|credential| credential.permissions.without(self.rights())).unwrap_or_default();
         if !beyond.is_empty() {
             let text = format!("the user has permissions that the caller does not hold: {beyond}");
             self.violations.add(Reason::PermissionDenied, field, text);
@@ -80,7 +74,7 @@ impl Batch<'_> {
 
     /// Adds a violation when the caller gives permissions that it does not hold.
     pub(super) fn require_held(&mut self, given: Permissions, field: String) {
-        let beyond = given.without(self.rights);
+        let beyond = given.without(self.rights());
         if !beyond.is_empty() {
             let text = format!("gives permissions that the caller does not hold: {beyond}");
             self.violations.add(Reason::PermissionDenied, field, text);
@@ -90,7 +84,7 @@ impl Batch<'_> {
     /// Checks the name and the email address of a user record. Only administrators change those of an administrator. A
     /// saved answer that embeds the user may contain older ones, which are ignored.
     pub(super) fn guard_person(&mut self, object: &mut Object, embedded: bool, path: &str) {
-        if self.rights.contains(Permission::Admin) {
+        if self.rights().contains(Permission::Admin) {
             return;
         }
         let text = |name: &str| object.get(name).and_then(Value::as_str);

@@ -3,11 +3,11 @@
 use super::existing::carries_secret;
 use super::identity;
 use super::new_numbers::is_unnumbered;
-use super::token_fields::{Fields, seal};
+use super::token_fields::Fields;
 use super::tokens::{PendingToken, UniqueField};
 use super::{Batch, Object, merge};
 use crate::Reason;
-use crate::model::access_token::{AccessToken, AuditStamp, UserDefinedFields};
+use crate::model::access_token::{AccessToken, AuditStamp, UserDefinedFields, VerificationCode};
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::secret::PassCodeHash;
 use crate::model::session::Permission;
@@ -47,7 +47,7 @@ pub(super) fn upsert(
         token.one_time_password = None;
     }
     if found.as_ref().is_some_and(|found| found.life_cycle_state != token.life_cycle_state) {
-        token.life_cycle_state_date = Some(batch.now);
+        token.life_cycle_state_date = Some(batch.context.now);
     }
     if draws_number {
         token.number = batch.next_number(&id);
@@ -109,11 +109,11 @@ fn is_same_but_secrets(before: &AccessToken, after: &AccessToken) -> bool {
 }
 
 fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
-    let unit = batch.by_unit.as_ref().and_then(|unit| batch.units.get(unit));
+    let unit = batch.context.caller.unit.as_ref().and_then(|unit| batch.units.get(unit));
     let stamp = AuditStamp {
-        date: batch.now,
-        user: batch.by_user.clone(),
-        unit: batch.by_unit.clone(),
+        date: batch.context.now,
+        user: batch.context.caller.user.clone(),
+        unit: batch.context.caller.unit.clone(),
         business_unit: unit.and_then(|unit| unit.business_unit.clone()),
     };
     AccessToken {
@@ -142,10 +142,11 @@ fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
 /// Gives a token with a derived id the id of its record. Codes are bound to the id: the verification code is bound to
 /// the new one, a one-time password is removed.
 fn rename(batch: &mut Batch<'_>, token: &mut AccessToken, id: &str) {
-    let opened = token.verification.take().map(|v| batch.secrets.open(Purpose::Verification, &token.id, &v.sealed));
+    let secrets = batch.context.secrets;
+    let opened = token.verification.take().map(|v| secrets.open(Purpose::Verification, &token.id, &v.sealed));
     token.id = id.to_owned();
     token.one_time_password = None;
-    match opened.map(|code| code.and_then(|code| seal(batch, id, &code))).transpose() {
+    match opened.map(|code| code.and_then(|code| VerificationCode::protect(secrets, id, &code))).transpose() {
         Ok(verification) => token.verification = verification,
         Err(_) => {
             let field = "access_token.verification_code";
@@ -160,7 +161,7 @@ fn complete(batch: &mut Batch<'_>, token: &mut AccessToken, path: &str) {
         batch.violations.add(Reason::RequiredFieldMissing, format!("{path}.number"), "is required");
     }
     if token.authentication_code.is_empty() {
-        match code::hex_id(batch.random) {
+        match code::hex_id(batch.context.random) {
             Ok(code) => token.authentication_code = code,
             Err(_) => {
                 let field = format!("{path}.authentication_code");
@@ -177,8 +178,8 @@ fn check_unique(batch: &mut Batch<'_>, token: &AccessToken, replaces: Option<&st
             let (field, reason) = unique.field_and_reason();
             // A token of the same batch may not keep its current number. The error names a stored token only for
             // callers who could look it up.
-            let may_know = batch.rights.contains(Permission::AccessTokensRead)
-                && (unique != UniqueField::Identifier || batch.rights.contains(Permission::AccessTokensLookup));
+            let may_know = batch.rights().contains(Permission::AccessTokensRead)
+                && (unique != UniqueField::Identifier || batch.rights().contains(Permission::AccessTokensLookup));
             let text = if may_know && batch.tokens.stored.contains(&owner.id) {
                 format!("is already used by access token {}", owner.number)
             } else {

@@ -35,7 +35,8 @@ impl Fields<'_, '_> {
         }
         // The token may have consumed its one-time password since. So only a record that is newer than the token may
         // set one.
-        let comes_in = self.new || self.batch.options.existing != Existing::KeepNewer || token.updated.date > before;
+        let comes_in =
+            self.new || self.batch.context.options.existing != Existing::KeepNewer || token.updated.date > before;
         if let Some(value) = password.filter(|_| comes_in) {
             self.one_time_password("one_time_password", value, token);
         }
@@ -55,7 +56,7 @@ impl Fields<'_, '_> {
     /// Returns the expiration date of a one-time password that would be issued now for this token.
     fn latest_expiration(&self, token: &AccessToken) -> Timestamp {
         let policy = self.batch.policy(token.classification.as_deref());
-        self.batch.now + TimeDelta::seconds(policy.otp_lifetime_seconds.into())
+        self.batch.context.now + TimeDelta::seconds(policy.otp_lifetime_seconds.into())
     }
 
     fn member(&mut self, token: &mut AccessToken, key: &str, value: Value) {
@@ -151,10 +152,10 @@ impl Fields<'_, '_> {
     /// keeps its stored form.
     fn verification_code(&mut self, key: &str, value: Value, token: &mut AccessToken) {
         let Some(code) = self.string(key, value).map(Secret::new) else { return };
-        let secrets = self.batch.secrets;
+        let secrets = self.batch.context.secrets;
         let stored = token.verification.as_ref().map(|stored| &stored.hash);
         let same = secrets.code_matches(Purpose::Verification, &token.id, &code, stored);
-        match seal(self.batch, &token.id, &code) {
+        match VerificationCode::protect(secrets, &token.id, &code) {
             Ok(sealed) if !same => token.verification = Some(sealed),
             Ok(_) => {}
             Err(_) => self.bad(key, "a code that can be sealed"),
@@ -163,7 +164,7 @@ impl Fields<'_, '_> {
 
     fn one_time_password(&mut self, key: &str, value: Value, token: &mut AccessToken) {
         let Some(code) = self.string(key, value).map(Secret::new) else { return };
-        let secrets = self.batch.secrets;
+        let secrets = self.batch.context.secrets;
         if code.expose().chars().count() < MIN_OTP_DIGITS {
             let text = format!("must have at least {MIN_OTP_DIGITS} characters");
             return self.fault(Reason::PolicyViolation, key, text);
@@ -173,7 +174,7 @@ impl Fields<'_, '_> {
         match secrets.code_hash(Purpose::OneTimePassword, &token.id, &code) {
             // Without an expiration date the password is expired from the start.
             Ok(hash) if !same => {
-                token.one_time_password = Some(OneTimePassword { hash, expiration_date: self.batch.now });
+                token.one_time_password = Some(OneTimePassword { hash, expiration_date: self.batch.context.now });
             }
             Ok(_) => {}
             Err(_) => self.bad(key, "a code that can be hashed"),
@@ -182,7 +183,7 @@ impl Fields<'_, '_> {
 
     fn pass_code_hash(&mut self, key: &str, value: Value, token: &mut AccessToken) {
         let Some(hash) = self.string(key, value).map(PassCodeHash::from_stored) else { return };
-        match self.batch.secrets.hash_cost(&hash) {
+        match self.batch.context.secrets.hash_cost(&hash) {
             Ok(cost) => {
                 self.batch.pending_tally.weak_hashes += u64::from(cost == HashCost::Weak);
                 token.pass_code = Some(hash);
@@ -208,7 +209,7 @@ impl Fields<'_, '_> {
     fn date(&mut self, key: &str, value: Value, stored: Option<Timestamp>) -> Option<Timestamp> {
         let read = match &value {
             Value::Null => return None,
-            Value::String(text) => time::read_or_stored(text, stored, self.batch.time_zone),
+            Value::String(text) => time::read_or_stored(text, stored, self.batch.context.time_zone),
             _ => Err(DateError::Form),
         };
         read.map_err(|error| self.fault(Reason::InvalidFieldValue, key, error.to_string())).ok()
@@ -236,12 +237,4 @@ impl Fields<'_, '_> {
     fn fault(&mut self, reason: Reason, key: &str, description: impl Into<String>) {
         self.batch.violations.add(reason, format!("{}.{key}", self.path), description);
     }
-}
-
-/// Hashes and encrypts a verification code of the access token with this id.
-pub(super) fn seal(batch: &Batch<'_>, id: &str, code: &Secret) -> crate::Result<VerificationCode> {
-    Ok(VerificationCode {
-        hash: batch.secrets.code_hash(Purpose::Verification, id, code)?,
-        sealed: batch.secrets.seal(Purpose::Verification, id, code)?,
-    })
 }

@@ -10,6 +10,7 @@ use super::new_numbers::is_unnumbered;
 use super::record::Object;
 use crate::Reason;
 use crate::model::access_token::AccessToken;
+use crate::ports::store::ImportChanges;
 
 /// A unique member of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +31,11 @@ impl UniqueField {
         }
     }
 
+    /// Returns the unique members that a token has.
+    pub(super) fn values(token: &AccessToken) -> impl Iterator<Item = UniqueFieldValue> {
+        Self::ALL.into_iter().filter_map(|unique| Some((unique, unique.of(token)?.to_owned())))
+    }
+
     pub(super) fn field_and_reason(self) -> (&'static str, Reason) {
         match self {
             Self::Number => ("number", Reason::NumberAlreadyExists),
@@ -39,17 +45,22 @@ impl UniqueField {
     }
 }
 
+/// Returns whether an error has this reason because another token has a value of the record.
+pub(crate) fn is_taken(reason: Reason) -> bool {
+    UniqueField::ALL.into_iter().any(|unique| unique.field_and_reason().1 == reason)
+}
+
 /// A unique member with its value.
 pub(super) type UniqueFieldValue = (UniqueField, String);
 
 /// The tokens of a batch, indexed by each of their unique members.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Tokens {
     /// Id of the organisation, from which ids are derived.
-    pub(super) organisation: String,
-    pub(super) lookup_keys: LookupKeys,
+    organisation: String,
+    lookup_keys: LookupKeys,
     all: HashMap<String, Arc<AccessToken>>,
-    owners: HashMap<(UniqueField, String), String>,
+    owners: HashMap<UniqueFieldValue, String>,
     changed: BTreeMap<String, Arc<AccessToken>>,
     /// New ids of stored tokens, by their old ids.
     renamed: BTreeMap<String, String>,
@@ -57,7 +68,7 @@ pub(super) struct Tokens {
     pub(super) stored: HashSet<String>,
     /// Ids of the first tokens that released a value in this batch, by the value. Only this token can have the value in
     /// the database.
-    released_by: HashMap<(UniqueField, String), String>,
+    released_by: HashMap<UniqueFieldValue, String>,
     pub(super) pending: Option<PendingToken>,
 }
 
@@ -71,26 +82,13 @@ pub(super) struct PendingToken {
     pub(super) differs: bool,
 }
 
-/// The writes of a batch to its tokens.
-pub(super) struct ChangedTokens {
-    pub(super) tokens: Vec<AccessToken>,
-    pub(super) renamed: Vec<(String, String)>,
-    pub(super) vacated: Vec<String>,
-}
-
 impl Tokens {
-    pub(super) fn new(organisation: &str, stored: impl Iterator<Item = Arc<AccessToken>>) -> Self {
-        let mut tokens = Self {
-            organisation: organisation.to_owned(),
-            lookup_keys: LookupKeys::default(),
-            all: HashMap::new(),
-            owners: HashMap::new(),
-            changed: BTreeMap::new(),
-            renamed: BTreeMap::new(),
-            stored: HashSet::new(),
-            released_by: HashMap::new(),
-            pending: None,
-        };
+    pub(super) fn new(
+        organisation: &str,
+        lookup_keys: LookupKeys,
+        stored: impl Iterator<Item = Arc<AccessToken>>,
+    ) -> Self {
+        let mut tokens = Self { organisation: organisation.to_owned(), lookup_keys, ..Self::default() };
         for token in stored {
             tokens.stored.insert(token.id.clone());
             tokens.put(token);
@@ -108,23 +106,16 @@ impl Tokens {
 
     fn put(&mut self, token: Arc<AccessToken>) {
         self.take(&token.id.clone());
-        for unique in UniqueField::ALL {
-            if let Some(value) = unique.of(&token) {
-                self.owners.insert((unique, value.to_owned()), token.id.clone());
-            }
-        }
+        self.owners.extend(UniqueField::values(&token).map(|value| (value, token.id.clone())));
         self.all.insert(token.id.clone(), token);
     }
 
     fn take(&mut self, id: &str) {
         let Some(old) = self.all.remove(id) else { return };
-        for unique in UniqueField::ALL {
-            if let Some(value) = unique.of(&old) {
-                // Another token may already have the value.
-                let key = (unique, value.to_owned());
-                if self.owners.get(&key).is_some_and(|owner| owner == id) {
-                    self.owners.remove(&key);
-                }
+        for value in UniqueField::values(&old) {
+            // Another token may already have the value.
+            if self.owners.get(&value).is_some_and(|owner| owner == id) {
+                self.owners.remove(&value);
             }
         }
     }
@@ -183,29 +174,27 @@ impl Tokens {
     /// Records the values that a token no longer has.
     fn record_released(&mut self, new: &AccessToken) {
         let Some(old) = self.all.get(&new.id) else { return };
-        for unique in UniqueField::ALL {
-            if let Some(value) = unique.of(old).filter(|value| unique.of(new) != Some(value)) {
-                self.released_by.entry((unique, value.to_owned())).or_insert_with(|| old.id.clone());
-            }
+        for value in UniqueField::values(old).filter(|(unique, value)| unique.of(new) != Some(value)) {
+            self.released_by.entry(value).or_insert_with(|| old.id.clone());
         }
     }
 
-    pub(super) fn into_changed(self) -> ChangedTokens {
-        let mut vacated = Vec::new();
+    /// Returns the changes of tokens that the batch writes.
+    pub(super) fn into_changes(self) -> ImportChanges {
+        let mut vacated_tokens = Vec::new();
         if !self.released_by.is_empty() {
-            for (token, unique) in
-                self.changed.values().flat_map(|token| UniqueField::ALL.map(|unique| (token, unique)))
-            {
-                let before = unique.of(token).and_then(|value| self.released_by.get(&(unique, value.to_owned())));
-                vacated.extend(before.filter(|id| **id != token.id && self.changed.contains_key(*id)).cloned());
+            for token in self.changed.values() {
+                let before = UniqueField::values(token).filter_map(|value| self.released_by.get(&value));
+                vacated_tokens.extend(before.filter(|id| **id != token.id && self.changed.contains_key(*id)).cloned());
             }
-            vacated.sort_unstable();
-            vacated.dedup();
+            vacated_tokens.sort_unstable();
+            vacated_tokens.dedup();
         }
         // The index holds the only other references to the changed tokens.
         drop(self.all);
         let tokens = self.changed.into_values().map(Arc::unwrap_or_clone).collect();
-        ChangedTokens { tokens, renamed: self.renamed.into_iter().collect(), vacated }
+        let renamed_tokens = self.renamed.into_iter().collect();
+        ImportChanges { tokens, renamed_tokens, vacated_tokens, ..ImportChanges::default() }
     }
 }
 

@@ -108,7 +108,7 @@ impl<'a> Batch<'a> {
         mut object: Object,
         path: &str,
     ) -> Option<(bool, String)> {
-        let id = self.id_of(|batch, key| overlay(batch).find(key), T::KIND, T::NATURAL_KEY, &object, path)?;
+        let id = self.id_of(&overlay, &object, path)?;
         // When a record contains an object twice, null in the second copy does not clear a member of the first.
         if !self.seen.insert((T::KIND, id.clone())) {
             merge::drop_nulls(&mut object);
@@ -120,13 +120,13 @@ impl<'a> Batch<'a> {
             return self.refuse(Reason::ReferenceNotFound, path, text);
         }
         let before = existing.clone().unwrap_or_else(|| T::new(&id));
-        let merged = merge::merge(&before, object, path, self.time_zone);
+        let merged = merge::merge(&before, object, path, self.context.time_zone);
         let entity = merged.map_err(|found| self.violations.extend(found)).ok()?;
         if existing.as_ref() != Some(&entity) {
             if let Some(field) = entity.guarded_change(&before) {
                 self.require_admin(format!("{path}.{field}"));
             }
-            entity.check(self.max_guess_chance, path, &mut self.violations);
+            entity.check(self.context.max_guess_chance, path, &mut self.violations);
         }
         let natural_key = entity.natural_key().filter(|_| T::UNIQUE);
         if let Some(other) = natural_key.and_then(|key| overlay(self).find(key)).filter(|other| *other != id) {
@@ -145,11 +145,11 @@ impl<'a> Batch<'a> {
     fn may_create(&self, kind: Kind, path: &str) -> bool {
         let unknown = match kind {
             _ if path == kind.name() => Unknown::Create,
-            Kind::AccountsReceivable | Kind::RewardsParticipant => self.options.owners,
-            Kind::Classification => self.options.classifications,
+            Kind::AccountsReceivable | Kind::RewardsParticipant => self.context.options.owners,
+            Kind::Classification => self.context.options.classifications,
             _ => Unknown::Create,
         };
-        self.options.existing != Existing::UpdateOnly && unknown == Unknown::Create
+        self.context.options.existing != Existing::UpdateOnly && unknown == Unknown::Create
     }
 
     fn count_created(&mut self, kind: Kind) {
@@ -164,44 +164,43 @@ impl<'a> Batch<'a> {
 
     /// Returns the id of the object of a record: its own, else that of the object with its natural key, else one that
     /// is derived from this key, so that the same record finds its object again.
-    fn id_of(
+    fn id_of<T: Entity + 'a>(
         &mut self,
-        find: impl FnOnce(&mut Self, &str) -> Option<String>,
-        kind: Kind,
-        natural_key: Option<&str>,
+        overlay: impl Fn(&mut Self) -> &mut Overlay<'a, T>,
         object: &Object,
         path: &str,
     ) -> Option<String> {
-        match object.get("id") {
-            Some(Value::String(id)) => {
-                let checked = crate::model::text::code(id);
-                let is_valid = checked.is_ok();
-                self.violations.check(&format!("{path}.id"), checked);
-                return is_valid.then(|| id.clone());
-            }
-            None | Some(Value::Null) => {}
-            Some(_) => return self.refuse(Reason::InvalidFieldValue, format!("{path}.id"), "must be a string"),
+        if let Some(id) = self.string(object, "id", path)? {
+            let is_code = self.violations.check(&format!("{path}.id"), crate::model::text::code(id));
+            return is_code.then(|| id.to_owned());
         }
-        if let Some(name) = natural_key
-            && object.get(name).is_some_and(|value| !value.is_null() && !value.is_string())
-        {
-            return self.refuse(Reason::InvalidFieldValue, format!("{path}.{name}"), "must be a string");
-        }
-        let keys = format!("{path}.{}", natural_key.map_or_else(|| "id".to_owned(), |key| format!("id or {key}")));
-        let Some(key) = natural_key.and_then(|name| object.get(name)).and_then(Value::as_str) else {
-            return self.refuse(Reason::RequiredFieldMissing, keys, "is required");
+        let Some(name) = T::NATURAL_KEY else {
+            return self.refuse(Reason::RequiredFieldMissing, format!("{path}.id"), "is required");
         };
-        if let Some(id) = find(self, key) {
+        let Some(key) = self.string(object, name, path)? else {
+            return self.refuse(Reason::RequiredFieldMissing, format!("{path}.id or {name}"), "is required");
+        };
+        if let Some(id) = overlay(self).find(key) {
             return Some(id);
         }
-        let derived = derived_id(&self.organisation.id, kind, key);
-        if kind != Kind::User || self.users.get(&derived).is_none() {
+        let derived = derived_id(&self.organisation.id, T::KIND, key);
+        if T::KIND != Kind::User || self.users.get(&derived).is_none() {
             return Some(derived);
         }
         // The derived id belongs to a user that was renamed. The new user must not get the permissions of that user.
-        match code::hex_id(self.random) {
+        match code::hex_id(self.context.random) {
             Ok(id) => Some(id),
             Err(_) => self.refuse(Reason::Internal, format!("{path}.id"), "cannot be created"),
+        }
+    }
+
+    /// Returns the text of a member, if the record has the member and it is not null. The outer `None` is that of a
+    /// value that is no string.
+    pub(super) fn string<'o>(&mut self, object: &'o Object, name: &str, path: &str) -> Option<Option<&'o str>> {
+        match object.get(name) {
+            None | Some(Value::Null) => Some(None),
+            Some(Value::String(text)) => Some(Some(text)),
+            Some(_) => self.refuse(Reason::InvalidFieldValue, format!("{path}.{name}"), "must be a string"),
         }
     }
 }

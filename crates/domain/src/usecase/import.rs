@@ -12,8 +12,8 @@ use std::sync::Arc;
 pub use run::Run;
 
 use crate::import::{
-    self, Administrators, Batch, Decision, DraftedAdministrators, Kind, Links, Options, Outcome, Prepared, Record,
-    Stored, Tally,
+    self, Administrators, Batch, BatchContext, Decision, DraftedAdministrators, Kind, Links, Options, Outcome,
+    Prepared, Record, Stored,
 };
 use crate::model::error::{FieldViolation, Violations};
 use crate::model::reference::Reference;
@@ -23,7 +23,7 @@ use crate::policy::guess_budget;
 use crate::ports::store::{AccountStore, ImportChanges, ImportKeys, Store, Transaction};
 use crate::ports::{Clock, Random, Secrets};
 use crate::{Error, Reason, Result};
-use candidate::Candidate;
+use candidate::{Candidate, prepared};
 use run::{Checked, RunState};
 use waiting::{MAX_CYCLE, WaitingRecord};
 
@@ -33,6 +33,8 @@ const MAX_WRITE_ATTEMPTS: usize = 4;
 /// The result of one record.
 #[derive(Debug)]
 pub struct RecordResult {
+    /// Position of the record in the run, from 0.
+    pub position: usize,
     /// Kind of the record.
     pub kind: Kind,
     /// Outcome, with the id of the object, or error.
@@ -47,22 +49,6 @@ pub struct Importer<S> {
     secrets: Arc<dyn Secrets>,
     max_guess_chance: f64,
     time_zone: TimeZone,
-}
-
-/// The result of processing candidates in memory.
-struct BatchResult {
-    decisions: Vec<Decision>,
-    changes: ImportChanges,
-    tally: Tally,
-    used_numbers: usize,
-    missing_numbers: usize,
-}
-
-/// The stored data that a batch changes.
-struct BatchInput<'a> {
-    reference: &'a Reference,
-    stored: &'a Stored,
-    administrators: Option<Administrators>,
 }
 
 impl<S: Store + AccountStore> Importer<S> {
@@ -95,57 +81,48 @@ impl<S: Store + AccountStore> Importer<S> {
         let mut run = Run::new(options);
         let mut results = self.batch(caller, &mut run, records).await?;
         results.extend(self.finish(caller, &mut run).await?);
-        results.sort_by_key(|(position, _)| *position);
-        Ok(results.into_iter().map(|(_, result)| result).collect())
+        results.sort_by_key(|result| result.position);
+        Ok(results)
     }
 
     /// Imports the next batch of a run, at most a few hundred records. A record with an error changes nothing; the
     /// others are written in one transaction. An error of the whole batch means that nothing of it was written.
     ///
-    /// Returns results with the positions of their records in the run. A record that needs a value of another token
-    /// waits for [`Self::finish`] and has no result yet.
-    pub async fn batch(
-        &self,
-        caller: &Caller,
-        run: &mut Run,
-        records: Vec<Record>,
-    ) -> Result<Vec<(usize, RecordResult)>> {
+    /// A record that needs a value of another token waits for [`Self::finish`] and has no result yet.
+    pub async fn batch(&self, caller: &Caller, run: &mut Run, records: Vec<Record>) -> Result<Vec<RecordResult>> {
         caller.require(Permission::DirectoryWrite)?;
-        let (mut now, mut later) = (Vec::new(), Vec::new());
-        let candidates = self.prepare(caller, run.only_checks(), records).await?;
-        for (position, candidate) in run.number(candidates) {
-            let follows = candidate.prepared.as_ref().is_ok_and(|prepared| run.waiting.precedes(&prepared.record()));
-            if follows { later.push((position, candidate)) } else { now.push((position, candidate)) }
-        }
+        let candidates = self.prepare(caller, run, records).await?;
+        run.records += candidates.len();
+        let follows = |prepared: &Prepared| run.waiting.precedes(&prepared.record());
+        let (later, now): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|candidate| candidate.prepared.as_ref().is_ok_and(follows));
         let decisions = self.decide(caller, run, &now).await?;
         let mut results = Vec::with_capacity(now.len());
-        for ((position, candidate), decision) in now.into_iter().zip(decisions) {
-            let kind = candidate.kind;
+        for (Candidate { position, kind, prepared }, decision) in now.into_iter().zip(decisions) {
             match decision {
-                Decision::Decided(result) => results.push((position, RecordResult { kind, result })),
+                Decision::Decided(result) => results.push(RecordResult { position, kind, result }),
                 Decision::Waiting { error, links } => {
-                    if !candidate.prepared.is_ok_and(|prepared| run.waiting.add(position, prepared, links)) {
-                        results.push((position, RecordResult { kind, result: Err(queue_full(&error)) }));
+                    if !prepared.is_ok_and(|prepared| run.waiting.add(position, prepared, links)) {
+                        results.push(RecordResult { position, kind, result: Err(queue_full(&error)) });
                     }
                 }
             }
         }
-        for (position, candidate) in later {
-            let kind = candidate.kind;
-            let waits = candidate.prepared.is_ok_and(|prepared| {
+        for Candidate { position, kind, prepared } in later {
+            let waits = prepared.is_ok_and(|prepared| {
                 let links = Links::of(&prepared.record());
                 run.waiting.add(position, prepared, links)
             });
             if !waits {
                 let text = "an earlier record of the same access token waits for a code, and too many records do; import it again";
-                results.push((position, RecordResult { kind, result: Err(Error::new(Reason::Conflict, text)) }));
+                results.push(RecordResult { position, kind, result: Err(Error::new(Reason::Conflict, text)) });
             }
         }
         Ok(results)
     }
 
     /// Imports the waiting records, after all records of the run were passed to [`Self::batch`].
-    pub async fn finish(&self, caller: &Caller, run: &mut Run) -> Result<Vec<(usize, RecordResult)>> {
+    pub async fn finish(&self, caller: &Caller, run: &mut Run) -> Result<Vec<RecordResult>> {
         let mut results = Vec::new();
         while let Some(more) = self.finish_next(caller, run).await? {
             results.extend(more);
@@ -156,27 +133,24 @@ impl<S: Store + AccountStore> Importer<S> {
     /// Imports one group of complete waiting records, in one transaction, when at least half of the space for waiting
     /// records is in use. Returns `None` when there is space, and when no waiting record is complete. A long import
     /// calls it after each batch, until it returns `None`.
-    pub async fn make_room(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<(usize, RecordResult)>>> {
-        match run.next_complete_group() {
-            Some(group) => self.import_group(caller, run, group).await.map(Some),
-            None => Ok(None),
-        }
+    pub async fn make_room(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<RecordResult>>> {
+        let group = run.next_complete_group();
+        self.import_group(caller, run, group).await
     }
 
     /// Imports one group of waiting records, in one transaction. Returns `None` when no record waits any more.
-    pub async fn finish_next(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<(usize, RecordResult)>>> {
-        match run.next_group() {
-            Some(group) => self.import_group(caller, run, group).await.map(Some),
-            None => Ok(None),
-        }
+    pub async fn finish_next(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<RecordResult>>> {
+        let group = run.next_group();
+        self.import_group(caller, run, group).await
     }
 
     async fn import_group(
         &self,
         caller: &Caller,
         run: &mut Run,
-        group: Vec<WaitingRecord>,
-    ) -> Result<Vec<(usize, RecordResult)>> {
+        group: Option<Vec<WaitingRecord>>,
+    ) -> Result<Option<Vec<RecordResult>>> {
+        let Some(group) = group else { return Ok(None) };
         caller.require(Permission::DirectoryWrite)?;
         let group: Vec<_> = group.into_iter().map(WaitingRecord::into_candidate).collect();
         if group.len() > MAX_CYCLE {
@@ -184,24 +158,24 @@ impl<S: Store + AccountStore> Importer<S> {
                 "the codes of {} access tokens change hands in one ring, and those of {MAX_CYCLE} can; import fewer of them at a time",
                 group.len()
             );
-            let refused = group.into_iter().map(|(position, candidate)| {
+            let refused = group.into_iter().map(|Candidate { position, kind, .. }| {
                 let result = Err(Error::field(Reason::Conflict, "access_token", text.as_str()));
-                (position, RecordResult { kind: candidate.kind, result })
+                RecordResult { position, kind, result }
             });
-            return Ok(refused.collect());
+            return Ok(Some(refused.collect()));
         }
         let decisions = self.decide(caller, run, &group).await?;
-        let results = group.into_iter().zip(decisions).map(|((position, candidate), decision)| {
+        let results = group.into_iter().zip(decisions).map(|(Candidate { position, kind, .. }, decision)| {
             let result = match decision {
                 Decision::Decided(result) => result,
                 Decision::Waiting { error, .. } => Err(error),
             };
-            (position, RecordResult { kind: candidate.kind, result })
+            RecordResult { position, kind, result }
         });
-        Ok(results.collect())
+        Ok(Some(results.collect()))
     }
 
-    async fn decide(&self, caller: &Caller, run: &mut Run, candidates: &[(usize, Candidate)]) -> Result<Vec<Decision>> {
+    async fn decide(&self, caller: &Caller, run: &mut Run, candidates: &[Candidate]) -> Result<Vec<Decision>> {
         let state = &mut run.state;
         if candidates.is_empty() {
             return Ok(Vec::new());
@@ -231,7 +205,7 @@ impl<S: Store + AccountStore> Importer<S> {
         &self,
         caller: &Caller,
         state: &mut RunState,
-        candidates: &[(usize, Candidate)],
+        candidates: &[Candidate],
     ) -> Result<Vec<Decision>> {
         for _ in 1..MAX_WRITE_ATTEMPTS {
             match self.write(caller, state, candidates).await {
@@ -252,7 +226,7 @@ impl<S: Store + AccountStore> Importer<S> {
         caller: &Caller,
         state: &mut RunState,
         checked: &mut Checked,
-        candidates: &[(usize, Candidate)],
+        candidates: &[Candidate],
     ) -> Result<Vec<Decision>> {
         let mut reference = match checked.reference.take() {
             Some(reference) => reference,
@@ -266,22 +240,13 @@ impl<S: Store + AccountStore> Importer<S> {
         let drafted = names_permissions.then_some(&checked.administrators);
         let administrators = self.administrators(caller, &mut transaction, &stored, drafted).await?;
         drop(transaction);
-        let input = BatchInput { reference: &reference, stored: &stored, administrators };
-        let BatchResult { decisions, mut changes, tally, .. } = self.process_batch(caller, state, input, candidates);
-        state.tally.add(tally);
+        let mut batch = self.batch_over(caller, state, &reference, &stored, administrators);
+        let decisions = process(&mut batch, candidates);
+        state.tally.add(batch.tally());
+        let changes = batch.into_changes();
         checked.administrators.add(&stored, &changes);
-        let drafts = ImportChanges {
-            credentials: std::mem::take(&mut changes.credentials),
-            contacts: std::mem::take(&mut changes.contacts),
-            accounts: std::mem::take(&mut changes.accounts),
-            participants: std::mem::take(&mut changes.participants),
-            renamed_tokens: std::mem::take(&mut changes.renamed_tokens),
-            vacated_tokens: std::mem::take(&mut changes.vacated_tokens),
-            tokens: std::mem::take(&mut changes.tokens),
-            ..ImportChanges::default()
-        };
-        checked.drafts.write(drafts)?;
-        reference.merge(changes);
+        checked.drafts.write(&changes)?;
+        reference.merge(&changes);
         checked.reference = Some(reference);
         Ok(decisions)
     }
@@ -289,12 +254,7 @@ impl<S: Store + AccountStore> Importer<S> {
     /// Writes candidates in one transaction. If new tokens need more numbers than were drawn, nothing is written,
     /// numbers are drawn, and the candidates are processed again: a store with one writer cannot draw numbers within
     /// the transaction.
-    async fn write(
-        &self,
-        caller: &Caller,
-        state: &mut RunState,
-        candidates: &[(usize, Candidate)],
-    ) -> Result<Vec<Decision>> {
+    async fn write(&self, caller: &Caller, state: &mut RunState, candidates: &[Candidate]) -> Result<Vec<Decision>> {
         self.draw_expected_numbers(caller, state, candidates).await?;
         for _ in 0..MAX_WRITE_ATTEMPTS {
             let mut transaction = self.store.begin().await?;
@@ -304,21 +264,23 @@ impl<S: Store + AccountStore> Importer<S> {
             let none = DraftedAdministrators::default();
             let drafted = keys.permissions.then_some(&none);
             let administrators = self.administrators(caller, &mut transaction, &stored, drafted).await?;
-            let input = BatchInput { reference: &reference, stored: &stored, administrators };
-            let result = self.process_batch(caller, state, input, candidates);
-            state.expected_numbers = result.used_numbers + result.missing_numbers;
-            if result.missing_numbers > 0 {
+            let mut batch = self.batch_over(caller, state, &reference, &stored, administrators);
+            let decisions = process(&mut batch, candidates);
+            let (used, missing, tally) = (batch.used_numbers(), batch.missing_numbers(), batch.tally());
+            let changes = batch.into_changes();
+            state.expected_numbers = used + missing;
+            if missing > 0 {
                 drop(transaction);
-                self.draw_numbers(caller, state, result.missing_numbers).await?;
+                self.draw_numbers(caller, state, missing).await?;
                 continue;
             }
-            if result.changes != ImportChanges::default() {
-                transaction.save_import(caller.organisation, &result.changes).await?;
+            if changes != ImportChanges::default() {
+                transaction.save_import(caller.organisation, &changes).await?;
             }
             transaction.commit().await?;
-            state.numbers.drain(..result.used_numbers);
-            state.tally.add(result.tally);
-            return Ok(result.decisions);
+            state.numbers.drain(..used);
+            state.tally.add(tally);
+            return Ok(decisions);
         }
         Err(Error::new(
             Reason::Conflict,
@@ -343,48 +305,47 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(Some(administrators))
     }
 
-    fn process_batch(
-        &self,
-        caller: &Caller,
+    /// Returns an empty batch over stored data, with the numbers that are drawn.
+    fn batch_over<'a>(
+        &'a self,
+        caller: &'a Caller,
         state: &RunState,
-        input: BatchInput<'_>,
-        candidates: &[(usize, Candidate)],
-    ) -> BatchResult {
-        let now = self.clock.now();
-        let BatchInput { reference, stored, administrators } = input;
-        let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
-        if let Some(administrators) = administrators {
-            batch.set_administrators(administrators);
-        }
-        batch.set_options(state.options);
+        reference: &'a Reference,
+        stored: &'a Stored,
+        administrators: Option<Administrators>,
+    ) -> Batch<'a> {
+        let context = BatchContext {
+            random: self.random.as_ref(),
+            secrets: self.secrets.as_ref(),
+            now: self.clock.now(),
+            caller,
+            options: state.options,
+            max_guess_chance: self.max_guess_chance,
+            time_zone: self.time_zone,
+        };
+        let mut batch = Batch::new(reference, stored, context);
+        batch.set_administrators(administrators);
         batch.set_drawn_numbers(state.numbers.clone());
-        batch.set_max_guess_chance(self.max_guess_chance);
-        batch.set_time_zone(self.time_zone);
-        batch.set_author(caller.user.clone(), caller.unit.clone());
-        batch.set_permissions(caller.permissions);
-        let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
-        let mut decisions = batch.add_all(prepared).into_iter();
-        let decisions = candidates.iter().map(|(_, candidate)| match &candidate.prepared {
-            Ok(_) => decisions
-                .next()
-                .unwrap_or_else(|| Decision::Decided(Err(Error::internal("a record without a decision")))),
-            // The error is copied, since a batch that is repeated returns it again.
-            Err(error) => Decision::Decided(Err(error.copy())),
-        });
-        BatchResult {
-            decisions: decisions.collect(),
-            tally: batch.tally(),
-            used_numbers: batch.used_numbers(),
-            missing_numbers: batch.missing_numbers(),
-            changes: batch.into_changes(),
-        }
+        batch
     }
 }
 
+/// Processes candidates in memory.
+fn process(batch: &mut Batch<'_>, candidates: &[Candidate]) -> Vec<Decision> {
+    let mut decisions = batch.add_all(prepared(candidates)).into_iter();
+    let decisions = candidates.iter().map(|candidate| match &candidate.prepared {
+        Ok(_) => {
+            decisions.next().unwrap_or_else(|| Decision::Decided(Err(Error::internal("a record without a decision"))))
+        }
+        // The error is copied, since a batch that is repeated returns it again.
+        Err(error) => Decision::Decided(Err(error.copy())),
+    });
+    decisions.collect()
+}
+
 /// Returns the keys under which the objects of a batch may be stored.
-fn keys(reference: &Reference, candidates: &[(usize, Candidate)]) -> ImportKeys {
-    let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
-    let mut keys = import::keys(reference, prepared.map(Prepared::record));
+fn keys(reference: &Reference, candidates: &[Candidate]) -> ImportKeys {
+    let mut keys = import::keys(reference, prepared(candidates).map(Prepared::record));
     keys.keep_storable();
     keys
 }
@@ -401,15 +362,6 @@ fn queue_full(error: &Error) -> Error {
 
 /// Returns whether the batch was refused because another caller wrote at the same time.
 fn is_race(error: &Error) -> bool {
-    use Reason::{
-        AuthenticationCodeAlreadyExists, Conflict, IdentifierAlreadyExists, NumberAlreadyExists, RecordAlreadyExists,
-    };
-    matches!(
-        error.reason(),
-        AuthenticationCodeAlreadyExists
-            | IdentifierAlreadyExists
-            | NumberAlreadyExists
-            | RecordAlreadyExists
-            | Conflict
-    )
+    let reason = error.reason();
+    import::is_taken(reason) || matches!(reason, Reason::RecordAlreadyExists | Reason::Conflict)
 }

@@ -149,16 +149,16 @@ pub trait DraftStore: Send + Sync {
 
 impl Reference {
     /// Applies the changes of an import to the reference data.
-    pub fn merge(&mut self, changes: ImportChanges) {
-        if let Some(organisation) = changes.organisation {
-            self.organisation = organisation;
+    pub fn merge(&mut self, changes: &ImportChanges) {
+        if let Some(organisation) = &changes.organisation {
+            self.organisation.clone_from(organisation);
         }
-        self.units.extend(changes.units.into_iter().map(|row| (row.id.clone(), row)));
-        self.business_units.extend(changes.business_units.into_iter().map(|row| (row.id.clone(), row)));
-        self.users.extend(changes.users.into_iter().map(|row| (row.id.clone(), row)));
-        self.countries.extend(changes.countries.into_iter().map(|row| (row.id.clone(), row)));
-        self.industries.extend(changes.industries.into_iter().map(|row| (row.id.clone(), row)));
-        self.industry_sectors.extend(changes.industry_sectors.into_iter().map(|row| (row.id.clone(), row)));
-        self.classifications.extend(changes.classifications.into_iter().map(|row| (row.id.clone(), row)));
+        self.units.extend(changes.units.iter().map(|row| (row.id.clone(), row.clone())));
+        self.business_units.extend(changes.business_units.iter().map(|row| (row.id.clone(), row.clone())));
+        self.users.extend(changes.users.iter().map(|row| (row.id.clone(), row.clone())));
+        self.countries.extend(changes.countries.iter().map(|row| (row.id.clone(), row.clone())));
+        self.industries.extend(changes.industries.iter().map(|row| (row.id.clone(), row.clone())));
+        self.industry_sectors.extend(changes.industry_sectors.iter().map(|row| (row.id.clone(), row.clone())));
+        self.classifications.extend(changes.classifications.iter().map(|row| (row.id.clone(), row.clone())));
     }
 }

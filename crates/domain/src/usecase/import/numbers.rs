@@ -2,7 +2,7 @@
 //! transaction begins.
 
 use super::Importer;
-use super::candidate::Candidate;
+use super::candidate::{Candidate, prepared};
 use super::run::RunState;
 use crate::model::session::Caller;
 use crate::ports::store::{AccountStore, Sequence, Store};
@@ -16,13 +16,12 @@ impl<S: Store + AccountStore> Importer<S> {
         &self,
         caller: &Caller,
         state: &mut RunState,
-        candidates: &[(usize, Candidate)],
+        candidates: &[Candidate],
     ) -> Result<()> {
         if state.expected_numbers <= state.numbers.len() {
             return Ok(());
         }
-        let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
-        let possible = prepared.filter(|prepared| import::needs_number(&prepared.record())).count();
+        let possible = prepared(candidates).filter(|prepared| import::needs_number(&prepared.record())).count();
         let expected = state.expected_numbers.min(possible);
         self.draw_numbers(caller, state, expected.saturating_sub(state.numbers.len())).await
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::Importer;
 use super::candidate::Candidate;
+use super::run::Run;
 use crate::import::{self, Kind, Prepared, Record};
 use crate::model::identifier::TokenKey;
 use crate::model::secret::{PassCodeHash, Secret};
@@ -19,27 +20,23 @@ const MAX_CONCURRENT_HASHES: usize = 8;
 
 impl<S: Store + AccountStore> Importer<S> {
     /// Normalises records, takes their secrets in clear out and hashes them, before any transaction begins.
-    pub(super) async fn prepare(
-        &self,
-        caller: &Caller,
-        only_checks: bool,
-        records: Vec<Record>,
-    ) -> Result<Vec<Candidate>> {
-        let candidates = stream::iter(records).map(|record| self.prepare_one(caller, only_checks, record));
+    pub(super) async fn prepare(&self, caller: &Caller, run: &Run, records: Vec<Record>) -> Result<Vec<Candidate>> {
+        let records = stream::iter((run.records..).zip(records));
+        let candidates = records.map(|(position, record)| self.prepare_one(caller, run, position, record));
         let candidates: Vec<Result<Candidate>> = candidates.buffered(MAX_CONCURRENT_HASHES).collect().await;
         candidates.into_iter().collect()
     }
 
-    async fn prepare_one(&self, caller: &Caller, only_checks: bool, mut record: Record) -> Result<Candidate> {
+    async fn prepare_one(&self, caller: &Caller, run: &Run, position: usize, mut record: Record) -> Result<Candidate> {
         let kind = record.kind;
         let secret = match import::check_record(caller, &record).and_then(|()| take_secret(&mut record)) {
             Ok(secret) => secret,
-            Err(error) => return Ok(Candidate { kind, prepared: Err(error) }),
+            Err(error) => return Ok(Candidate { position, kind, prepared: Err(error) }),
         };
         self.normalise(caller, &mut record).await?;
         let hash = match secret {
             // The result of a check does not depend on the secret, and the hash is not stored.
-            Some(_) if only_checks => Some(PassCodeHash::from_stored(String::new())),
+            Some(_) if run.only_checks() => Some(PassCodeHash::from_stored(String::new())),
             Some(secret) => {
                 // An unchanged secret keeps its stored hash. A changed one takes the same work, so that the time
                 // reveals nothing.
@@ -55,7 +52,7 @@ impl<S: Store + AccountStore> Importer<S> {
             }
             None => None,
         };
-        Ok(Candidate { kind, prepared: Ok(Prepared::new(record, hash)) })
+        Ok(Candidate { position, kind, prepared: Ok(Prepared::new(record, hash)) })
     }
 
     /// Returns the stored hash of the pass code or password of the object that the record names, if there is one.

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use super::candidate::Candidate;
 use super::waiting::{Waiting, WaitingRecord};
 use crate::Result;
 use crate::import::{DraftedAdministrators, Drafts, Options, Tally};
@@ -15,7 +14,7 @@ pub struct Run {
     pub(super) state: RunState,
     pub(super) checked: Option<Checked>,
     /// Number of records that were passed so far.
-    records: usize,
+    pub(super) records: usize,
     pub(super) waiting: Waiting,
     /// Groups of records that waited and are imported next.
     groups: VecDeque<Vec<WaitingRecord>>,
@@ -53,7 +52,7 @@ impl Run {
 
     /// Returns an import of few records that reports what it would do, and writes nothing. Its changes stay in memory.
     pub fn check(options: impl Into<Options>) -> Self {
-        let checked = Checked::new(None, Drafts::default());
+        let checked = Checked::new(None, Drafts::in_memory());
         Self { checked: Some(checked), ..Self::new(options) }
     }
 
@@ -62,7 +61,7 @@ impl Run {
     ///
     /// [`OrganisationKey::NONE`]: crate::model::session::OrganisationKey::NONE
     pub fn long_check(store: &impl Store, options: impl Into<Options>, new: Option<Organisation>) -> Result<Self> {
-        let checked = Checked::new(new.map(Reference::empty), Drafts::in_file(store.drafts()?));
+        let checked = Checked::new(new.map(Reference::empty), Drafts::in_store(store.drafts()?));
         Ok(Self { checked: Some(checked), ..Self::new(options) })
     }
 
@@ -85,13 +84,6 @@ impl Run {
     /// Returns the memory of the records that wait for the end of the run, in bytes.
     pub fn waiting_memory(&self) -> usize {
         self.waiting.memory()
-    }
-
-    /// Assigns positions in the run to the next records.
-    pub(super) fn number(&mut self, candidates: Vec<Candidate>) -> impl Iterator<Item = (usize, Candidate)> + use<> {
-        let first = self.records;
-        self.records += candidates.len();
-        (first..).zip(candidates)
     }
 
     /// Returns the next group of complete records, when at least half of the space for waiting records is in use.

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::candidate::Candidate;
-use crate::import::{Links, Prepared, Record, RecordKey};
+use crate::import::{Links, Prepared, Record, RecordKey, reachable};
 
 /// Maximum number of waiting records.
 const MAX_RECORDS: usize = 10_000;
@@ -49,8 +49,8 @@ pub(super) struct WaitingRecord {
 }
 
 impl WaitingRecord {
-    pub(super) fn into_candidate(self) -> (usize, Candidate) {
-        (self.position, Candidate { kind: self.prepared.kind(), prepared: Ok(self.prepared) })
+    pub(super) fn into_candidate(self) -> Candidate {
+        Candidate { position: self.position, kind: self.prepared.kind(), prepared: Ok(self.prepared) }
     }
 }
 
@@ -110,8 +110,8 @@ impl Waiting {
         }
         let before = std::mem::take(self);
         self.limit = before.limit;
-        let complete = complete(&before.records);
-        let (groups, rest) = before.groups(|place| complete[place]);
+        let incomplete = incomplete(&before.records);
+        let (groups, rest) = before.groups(|place| !incomplete[place]);
         for mut record in rest {
             let (prepared, length) = record.prepared.packed();
             record.prepared = prepared;
@@ -179,19 +179,12 @@ fn dependencies(records: &[WaitingRecord], releasers: &HashMap<u64, usize>) -> (
     (predecessors, successors)
 }
 
-/// Returns for each record whether it is complete. See [`Waiting::take_complete`].
-fn complete(records: &[WaitingRecord]) -> Vec<bool> {
+/// Returns for each record whether it is incomplete. See [`Waiting::take_complete`].
+fn incomplete(records: &[WaitingRecord]) -> Vec<bool> {
     let releasers = releasers(records);
     let (_, successors) = dependencies(records, &releasers);
-    let mut complete = vec![true; records.len()];
     let lacks = |record: &WaitingRecord| record.links.taken.iter().any(|value| !releasers.contains_key(value));
-    let mut incomplete: Vec<usize> = (0..records.len()).filter(|place| lacks(&records[*place])).collect();
-    while let Some(place) = incomplete.pop() {
-        if std::mem::replace(&mut complete[place], false) {
-            incomplete.extend(&successors[place]);
-        }
-    }
-    complete
+    reachable((0..records.len()).filter(|place| lacks(&records[*place])).collect(), &successors)
 }
 
 /// Returns the places of records in the order of import. The places of one list are imported together.
