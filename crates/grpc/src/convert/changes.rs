@@ -1,94 +1,88 @@
 //! Requests that create and update access tokens.
 
 use access_tokens_domain::access_token::UserDefinedFields;
-use access_tokens_domain::error::Violations;
 use access_tokens_domain::identifier::AccessTokenIdentifier;
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::service::{CreateToken, UpdateToken};
 use access_tokens_proto::v1;
 
-use super::fields::selection;
 use super::mask::UpdateMask;
-use super::request::{Parsed, checked};
+use super::request::{Parsed, parsed};
 use super::{identifier, time};
 
 pub(crate) fn create(request: v1::CreateAccessTokenRequest) -> Parsed<CreateToken> {
-    let mut violations = Violations::default();
-    let faults = &mut violations;
-    let create = CreateToken {
-        authentication_code: request.authentication_code,
-        identifier: request.identifier,
-        pass_code: request.pass_code.map(Secret::new),
-        card_masked_number: request.card_masked_number,
-        udf: UserDefinedFields {
-            strings: [
-                request.udf_string_1,
-                request.udf_string_2,
-                request.udf_string_3,
-                request.udf_string_4,
-                request.udf_string_5,
-                request.udf_string_6,
-                request.udf_string_7,
-                request.udf_string_8,
-            ],
-            floats: [request.udf_float_1, request.udf_float_2, request.udf_float_3, request.udf_float_4],
-            dates: [
-                time::from_wire("udf_date_1", request.udf_date_1, faults),
-                time::from_wire("udf_date_2", request.udf_date_2, faults),
-                time::from_wire("udf_date_3", request.udf_date_3, faults),
-                time::from_wire("udf_date_4", request.udf_date_4, faults),
-            ],
-        },
-        accounts_receivable: identifier::accounts_receivable(request.accounts_receivable_identifier, faults),
-        rewards_participant: identifier::rewards_participant(request.rewards_participant_identifier, faults),
-        classification: identifier::classification(request.classification_identifier, faults),
-    };
-    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), faults);
-    violations.into_result()?;
-    Ok((create, fields))
+    parsed::<v1::AccessToken, _>(request.fields_set, |faults| {
+        Some(CreateToken {
+            authentication_code: request.authentication_code,
+            identifier: request.identifier,
+            pass_code: request.pass_code.map(Secret::new),
+            card_masked_number: request.card_masked_number,
+            udf: UserDefinedFields {
+                strings: [
+                    request.udf_string_1,
+                    request.udf_string_2,
+                    request.udf_string_3,
+                    request.udf_string_4,
+                    request.udf_string_5,
+                    request.udf_string_6,
+                    request.udf_string_7,
+                    request.udf_string_8,
+                ],
+                floats: [request.udf_float_1, request.udf_float_2, request.udf_float_3, request.udf_float_4],
+                dates: [
+                    time::from_wire("udf_date_1", request.udf_date_1, faults),
+                    time::from_wire("udf_date_2", request.udf_date_2, faults),
+                    time::from_wire("udf_date_3", request.udf_date_3, faults),
+                    time::from_wire("udf_date_4", request.udf_date_4, faults),
+                ],
+            },
+            accounts_receivable: identifier::accounts_receivable(request.accounts_receivable_identifier, faults),
+            rewards_participant: identifier::rewards_participant(request.rewards_participant_identifier, faults),
+            classification: identifier::classification(request.classification_identifier, faults),
+        })
+    })
 }
 
 pub(crate) fn update(request: v1::UpdateAccessTokenRequest) -> Parsed<(AccessTokenIdentifier, UpdateToken)> {
-    let mut violations = Violations::default();
-    let faults = &mut violations;
-    let identifier = identifier::access_token(request.access_token_identifier, faults);
-    let mask = UpdateMask::of(request.update_mask, faults);
-    let dates = [
-        time::from_wire("udf_date_1", request.udf_date_1, faults),
-        time::from_wire("udf_date_2", request.udf_date_2, faults),
-        time::from_wire("udf_date_3", request.udf_date_3, faults),
-        time::from_wire("udf_date_4", request.udf_date_4, faults),
-    ];
-    let update = UpdateToken {
-        authentication_code: mask.apply("authentication_code", request.authentication_code, faults),
-        identifier: mask.apply("identifier", request.identifier, faults),
-        pass_code: mask.apply("pass_code", request.pass_code.map(Secret::new), faults),
-        card_masked_number: mask.apply("card_masked_number", request.card_masked_number, faults),
-        udf_strings: [
-            mask.apply("udf_string_1", request.udf_string_1, faults),
-            mask.apply("udf_string_2", request.udf_string_2, faults),
-            mask.apply("udf_string_3", request.udf_string_3, faults),
-            mask.apply("udf_string_4", request.udf_string_4, faults),
-            mask.apply("udf_string_5", request.udf_string_5, faults),
-            mask.apply("udf_string_6", request.udf_string_6, faults),
-            mask.apply("udf_string_7", request.udf_string_7, faults),
-            mask.apply("udf_string_8", request.udf_string_8, faults),
-        ],
-        udf_floats: [
-            mask.apply("udf_float_1", request.udf_float_1, faults),
-            mask.apply("udf_float_2", request.udf_float_2, faults),
-            mask.apply("udf_float_3", request.udf_float_3, faults),
-            mask.apply("udf_float_4", request.udf_float_4, faults),
-        ],
-        udf_dates: [
-            mask.apply("udf_date_1", dates[0], faults),
-            mask.apply("udf_date_2", dates[1], faults),
-            mask.apply("udf_date_3", dates[2], faults),
-            mask.apply("udf_date_4", dates[3], faults),
-        ],
-    };
-    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), faults);
-    Ok(((checked(identifier, violations)?, update), fields))
+    parsed::<v1::AccessToken, _>(request.fields_set, |faults| {
+        let identifier = identifier::access_token(request.access_token_identifier, faults);
+        let mask = UpdateMask::of(request.update_mask, faults);
+        let dates = [
+            time::from_wire("udf_date_1", request.udf_date_1, faults),
+            time::from_wire("udf_date_2", request.udf_date_2, faults),
+            time::from_wire("udf_date_3", request.udf_date_3, faults),
+            time::from_wire("udf_date_4", request.udf_date_4, faults),
+        ];
+        let update = UpdateToken {
+            authentication_code: mask.apply("authentication_code", request.authentication_code, faults),
+            identifier: mask.apply("identifier", request.identifier, faults),
+            pass_code: mask.apply("pass_code", request.pass_code.map(Secret::new), faults),
+            card_masked_number: mask.apply("card_masked_number", request.card_masked_number, faults),
+            udf_strings: [
+                mask.apply("udf_string_1", request.udf_string_1, faults),
+                mask.apply("udf_string_2", request.udf_string_2, faults),
+                mask.apply("udf_string_3", request.udf_string_3, faults),
+                mask.apply("udf_string_4", request.udf_string_4, faults),
+                mask.apply("udf_string_5", request.udf_string_5, faults),
+                mask.apply("udf_string_6", request.udf_string_6, faults),
+                mask.apply("udf_string_7", request.udf_string_7, faults),
+                mask.apply("udf_string_8", request.udf_string_8, faults),
+            ],
+            udf_floats: [
+                mask.apply("udf_float_1", request.udf_float_1, faults),
+                mask.apply("udf_float_2", request.udf_float_2, faults),
+                mask.apply("udf_float_3", request.udf_float_3, faults),
+                mask.apply("udf_float_4", request.udf_float_4, faults),
+            ],
+            udf_dates: [
+                mask.apply("udf_date_1", dates[0], faults),
+                mask.apply("udf_date_2", dates[1], faults),
+                mask.apply("udf_date_3", dates[2], faults),
+                mask.apply("udf_date_4", dates[3], faults),
+            ],
+        };
+        Some((identifier?, update))
+    })
 }
 
 #[cfg(test)]

@@ -8,44 +8,41 @@ use access_tokens_domain::secret::Secret;
 use access_tokens_domain::service::{ChangePassCode, Presented};
 use access_tokens_proto::v1;
 
-use super::fields::{SHOWN_PATHS, selection};
+use super::fields::SHOWN_PATHS;
 use super::identifier;
-use super::request::{Parsed, checked};
+use super::request::{Parsed, checked, parsed};
 
 const PASS_CODE: &str = "pass_code";
 const ONE_TIME_PASSWORD: &str = "one_time_password";
 
 pub(crate) fn check_pass_code(request: v1::CheckPassCodeRequest) -> Parsed<Presented> {
-    let mut violations = Violations::default();
     let proof = request.pass_code.map(|code| Proof::PassCode(Secret::new(code)));
-    let presented = presented(request.access_token_identifier, proof, &[PASS_CODE], &mut violations);
-    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
-    Ok((checked(presented, violations)?, fields))
+    parsed::<v1::AccessToken, _>(request.fields_set, |violations| {
+        presented(request.access_token_identifier, proof, &[PASS_CODE], violations)
+    })
 }
 
 pub(crate) fn verify_otp(request: v1::VerifyOtpRequest) -> Parsed<Presented> {
-    let mut violations = Violations::default();
     let proof = request.one_time_password.map(|code| Proof::OneTimePassword(Secret::new(code)));
-    let presented = presented(request.access_token_identifier, proof, &[ONE_TIME_PASSWORD], &mut violations);
-    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
-    Ok((checked(presented, violations)?, fields))
+    parsed::<v1::AccessToken, _>(request.fields_set, |violations| {
+        presented(request.access_token_identifier, proof, &[ONE_TIME_PASSWORD], violations)
+    })
 }
 
 pub(crate) fn change_pass_code(request: v1::ChangePassCodeRequest) -> Parsed<ChangePassCode> {
     use v1::change_pass_code_request::Proof as Wire;
-    let mut violations = Violations::default();
     let proof = request.proof.map(|proof| match proof {
         Wire::PassCode(code) => Proof::PassCode(Secret::new(code)),
         Wire::OneTimePassword(code) => Proof::OneTimePassword(Secret::new(code)),
     });
-    let expected = [PASS_CODE, ONE_TIME_PASSWORD];
-    let presented = presented(request.access_token_identifier, proof, &expected, &mut violations);
-    if request.new_pass_code.is_empty() {
-        violations.add(Reason::RequiredFieldMissing, "new_pass_code", "is required");
-    }
-    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
-    let presented = checked(presented, violations)?;
-    Ok((ChangePassCode { presented, new_pass_code: Secret::new(request.new_pass_code) }, fields))
+    parsed::<v1::AccessToken, _>(request.fields_set, |violations| {
+        let expected = [PASS_CODE, ONE_TIME_PASSWORD];
+        let presented = presented(request.access_token_identifier, proof, &expected, violations);
+        if request.new_pass_code.is_empty() {
+            violations.add(Reason::RequiredFieldMissing, "new_pass_code", "is required");
+        }
+        Some(ChangePassCode { presented: presented?, new_pass_code: Secret::new(request.new_pass_code) })
+    })
 }
 
 pub(crate) fn forgot_pass_code(request: v1::ForgotPassCodeRequest) -> access_tokens_domain::Result<ResetIdentifier> {
@@ -55,11 +52,11 @@ pub(crate) fn forgot_pass_code(request: v1::ForgotPassCodeRequest) -> access_tok
 }
 
 pub(crate) fn unlock(request: v1::UnlockAccessTokenRequest) -> Parsed<(AccessTokenIdentifier, Vec<SecretKind>)> {
-    let mut violations = Violations::default();
-    let identifier = identifier::access_token(request.access_token_identifier, &mut violations);
-    let kinds = secret_kinds(&request.secret_kinds, &mut violations);
-    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
-    Ok(((checked(identifier, violations)?, kinds), fields))
+    parsed::<v1::AccessToken, _>(request.fields_set, |violations| {
+        let identifier = identifier::access_token(request.access_token_identifier, violations);
+        let kinds = secret_kinds(&request.secret_kinds, violations);
+        Some((identifier?, kinds))
+    })
 }
 
 /// Reads a token and its secret. The secret is required: in the credential of the identifier, or in one of these separate fields. The use

@@ -43,37 +43,32 @@ fn one<M: Name>(
     identifier: Option<v1::AccessTokenIdentifier>,
     mask: Option<FieldMask>,
 ) -> Parsed<AccessTokenIdentifier> {
-    let mut violations = Violations::default();
-    let identifier = identifier::access_token(identifier, &mut violations);
-    let fields = selection::<M>(mask.as_ref(), &mut violations);
-    Ok((checked(identifier, violations)?, fields))
+    parsed::<M, _>(mask, |violations| identifier::access_token(identifier, violations))
 }
 
 pub(crate) fn list(request: v1::ListAccessTokensRequest) -> Parsed<ListTokens> {
-    let mut violations = Violations::default();
-    let owner = identifier::owner(request.owner, &mut violations);
-    let classification = identifier::classification(request.classification_identifier, &mut violations);
-    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
-    let list = ListTokens {
-        owner: checked(owner, violations)?,
-        classification,
-        number_of_results: request.number_of_results,
-        offset: request.offset,
-        // The field has no presence in the contract. An empty text means the first page.
-        page_token: Some(request.page_token).filter(|token| !token.is_empty()),
-    };
-    Ok((list, fields))
+    parsed::<v1::AccessToken, _>(request.fields_set, |violations| {
+        let owner = identifier::owner(request.owner, violations);
+        let classification = identifier::classification(request.classification_identifier, violations);
+        Some(ListTokens {
+            owner: owner?,
+            classification,
+            number_of_results: request.number_of_results,
+            offset: request.offset,
+            // The field has no presence in the contract. An empty text means the first page.
+            page_token: Some(request.page_token).filter(|token| !token.is_empty()),
+        })
+    })
 }
 
 pub(crate) fn not_associated(request: v1::GetNotAssociatedAccessTokensRequest) -> Parsed<NotAssociated> {
-    let mut violations = Violations::default();
-    if request.number.is_none() {
-        violations.add(Reason::RequiredFieldMissing, "number", "is required");
-    }
-    let life_cycle_state = state(request.life_cycle_state, &mut violations);
-    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
-    violations.into_result()?;
-    Ok((NotAssociated { number: request.number, life_cycle_state }, fields))
+    parsed::<v1::AccessToken, _>(request.fields_set, |violations| {
+        if request.number.is_none() {
+            violations.add(Reason::RequiredFieldMissing, "number", "is required");
+        }
+        let life_cycle_state = state(request.life_cycle_state, violations);
+        Some(NotAssociated { number: request.number, life_cycle_state })
+    })
 }
 
 /// Reads a state to filter by. Unspecified means any.
@@ -92,32 +87,29 @@ fn state(number: Option<i32>, violations: &mut Violations) -> Option<LifeCycleSt
 }
 
 pub(crate) fn verify(request: v1::VerifyAccessTokenRequest) -> Parsed<VerifyToken> {
-    let mut violations = Violations::default();
-    let identifier = identifier::access_token(request.access_token_identifier, &mut violations);
-    if request.verification_code.is_empty() {
-        violations.add(Reason::RequiredFieldMissing, "verification_code", "is required");
-    }
-    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
-    let verify = VerifyToken {
-        identifier: checked(identifier, violations)?,
-        verification_code: Secret::new(request.verification_code),
-        pass_code: request.pass_code.map(Secret::new),
-    };
-    Ok((verify, fields))
+    parsed::<v1::AccessToken, _>(request.fields_set, |violations| {
+        let identifier = identifier::access_token(request.access_token_identifier, violations);
+        if request.verification_code.is_empty() {
+            violations.add(Reason::RequiredFieldMissing, "verification_code", "is required");
+        }
+        Some(VerifyToken {
+            identifier: identifier?,
+            verification_code: Secret::new(request.verification_code),
+            pass_code: request.pass_code.map(Secret::new),
+        })
+    })
 }
 
 pub(crate) fn reset_pass_code(request: v1::ResetPassCodeRequest) -> Parsed<ResetIdentifier> {
-    let mut violations = Violations::default();
-    let identifier = identifier::reset_pass_code(request.access_token, &mut violations);
-    let fields = selection::<v1::ResetPassCodeResponse>(request.fields_set.as_ref(), &mut violations);
-    Ok((checked(identifier, violations)?, fields))
+    parsed::<v1::ResetPassCodeResponse, _>(request.fields_set, |violations| {
+        identifier::reset_pass_code(request.access_token, violations)
+    })
 }
 
 pub(crate) fn reset_verification_code(request: v1::ResetVerificationCodeRequest) -> Parsed<ResetIdentifier> {
-    let mut violations = Violations::default();
-    let identifier = identifier::reset_verification_code(request.access_token, &mut violations);
-    let fields = selection::<v1::ResetVerificationCodeResponse>(request.fields_set.as_ref(), &mut violations);
-    Ok((checked(identifier, violations)?, fields))
+    parsed::<v1::ResetVerificationCodeResponse, _>(request.fields_set, |violations| {
+        identifier::reset_verification_code(request.access_token, violations)
+    })
 }
 
 pub(crate) fn list_classifications(request: v1::ListClassificationsRequest) -> Result<FieldSelection> {
@@ -130,10 +122,19 @@ pub(crate) fn list_guess_budgets(request: v1::ListGuessBudgetsRequest) -> Result
 
 /// Converts a request for all objects of type `M`.
 fn all<M: Name>(mask: Option<FieldMask>) -> Result<FieldSelection> {
+    parsed::<M, _>(mask, |_| Some(())).map(|((), fields)| fields)
+}
+
+/// Converts a request whose response is an `M`, and then its mask, so that one error has the violations of both. `read` returns `None` only
+/// after it has added a violation.
+pub(super) fn parsed<M: Name, T>(
+    mask: Option<FieldMask>,
+    read: impl FnOnce(&mut Violations) -> Option<T>,
+) -> Parsed<T> {
     let mut violations = Violations::default();
+    let value = read(&mut violations);
     let fields = selection::<M>(mask.as_ref(), &mut violations);
-    violations.into_result()?;
-    Ok(fields)
+    Ok((checked(value, violations)?, fields))
 }
 
 /// Returns the value if there are no violations. A missing required value has added one.
