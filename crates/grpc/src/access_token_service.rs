@@ -10,7 +10,7 @@ use access_tokens_proto::v1::access_token_service_server::AccessTokenService;
 use tonic::Request;
 
 use super::app::App;
-use super::caller::caller;
+use super::caller::{caller, unpack};
 use super::convert::{changes, credential, request, token};
 use super::layer::Admitted;
 use super::read_after;
@@ -66,29 +66,25 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     }
 
     async fn create_access_token(&self, request: Request<v1::CreateAccessTokenRequest>) -> Result<v1::AccessToken> {
-        let caller = caller(&request)?;
-        let (create, fields) = changes::create(request.into_inner())?;
+        let (caller, (create, fields)) = unpack(request, changes::create)?;
         let created = self.use_cases().create(&caller, create, &fields).await?;
         Ok(token::access_token(created, &fields))
     }
 
     async fn update_access_token(&self, request: Request<v1::UpdateAccessTokenRequest>) -> Result<v1::AccessToken> {
-        let caller = caller(&request)?;
-        let ((identifier, update), fields) = changes::update(request.into_inner())?;
+        let (caller, ((identifier, update), fields)) = unpack(request, changes::update)?;
         let updated = self.use_cases().update(&caller, &identifier, update, &fields).await?;
         Ok(token::access_token(updated, &fields))
     }
 
     async fn verify_access_token(&self, request: Request<v1::VerifyAccessTokenRequest>) -> Result<v1::AccessToken> {
-        let caller = caller(&request)?;
-        let (verify, fields) = request::verify(request.into_inner())?;
+        let (caller, (verify, fields)) = unpack(request, request::verify)?;
         let verified = self.use_cases().verify(&caller, verify, &fields).await?;
         Ok(token::access_token(verified, &fields))
     }
 
     async fn reset_pass_code(&self, request: Request<v1::ResetPassCodeRequest>) -> Result<v1::ResetPassCodeResponse> {
-        let caller = caller(&request)?;
-        let (identifier, fields) = request::reset_pass_code(request.into_inner())?;
+        let (caller, (identifier, fields)) = unpack(request, request::reset_pass_code)?;
         let issued = self.use_cases().reset_pass_code(&caller, &identifier).await?;
         Ok(token::issued_pass_code(issued, &fields))
     }
@@ -97,29 +93,25 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         &self,
         request: Request<v1::ResetVerificationCodeRequest>,
     ) -> Result<v1::ResetVerificationCodeResponse> {
-        let caller = caller(&request)?;
-        let (identifier, fields) = request::reset_verification_code(request.into_inner())?;
+        let (caller, (identifier, fields)) = unpack(request, request::reset_verification_code)?;
         let issued = self.use_cases().reset_verification_code(&caller, &identifier).await?;
         Ok(token::issued_verification_code(issued, &fields))
     }
 
     async fn generate_otp(&self, request: Request<v1::GenerateOtpRequest>) -> Result<v1::GenerateOtpResponse> {
-        let caller = caller(&request)?;
-        let (identifier, fields) = request::generate_otp(request.into_inner())?;
+        let (caller, (identifier, fields)) = unpack(request, request::generate_otp)?;
         let issued = self.use_cases().generate_otp(&caller, &identifier).await?;
         Ok(token::issued_one_time_password(issued, &fields))
     }
 
     async fn set_as_effective(&self, request: Request<v1::SetAsEffectiveRequest>) -> Result<v1::AccessToken> {
-        let caller = caller(&request)?;
-        let (identifier, fields) = request::set_as_effective(request.into_inner())?;
+        let (caller, (identifier, fields)) = unpack(request, request::set_as_effective)?;
         let set = self.use_cases().set_as_effective(&caller, &identifier, &fields).await?;
         Ok(token::access_token(set, &fields))
     }
 
     async fn set_as_not_effective(&self, request: Request<v1::SetAsNotEffectiveRequest>) -> Result<v1::AccessToken> {
-        let caller = caller(&request)?;
-        let (identifier, fields) = request::set_as_not_effective(request.into_inner())?;
+        let (caller, (identifier, fields)) = unpack(request, request::set_as_not_effective)?;
         let set = self.use_cases().set_as_not_effective(&caller, &identifier, &fields).await?;
         Ok(token::access_token(set, &fields))
     }
@@ -128,8 +120,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         &self,
         request: Request<v1::ListClassificationsRequest>,
     ) -> Result<v1::ListClassificationsResponse> {
-        let caller = caller(&request)?;
-        let fields = request::list_classifications(request.into_inner())?;
+        let (caller, fields) = unpack(request, request::list_classifications)?;
         let all = self.use_cases().list_classifications(&caller).await?;
         Ok(v1::ListClassificationsResponse {
             classifications: all.iter().map(|one| token::classification(one, &fields)).collect(),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Request;
 
 use super::access_token_service::AccessTokenGrpc;
-use super::caller::caller;
+use super::caller::unpack;
 use super::convert::{credential, explanation, request, token};
 
 /// The responses of ForgotPassCode leave at multiples of this time after the call began. A token that exists and one that does not take
@@ -19,8 +19,7 @@ const FORGOT_INTERVAL: Duration = Duration::from_millis(25);
 
 impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     pub(super) async fn check_pass_code(&self, request: Request<v1::CheckPassCodeRequest>) -> Result<v1::AccessToken> {
-        let caller = caller(&request)?;
-        let (presented, fields) = credential::check_pass_code(request.into_inner())?;
+        let (caller, (presented, fields)) = unpack(request, credential::check_pass_code)?;
         let checked = self.use_cases().check_pass_code(&caller, &presented, &fields).await?;
         Ok(token::access_token(checked, &fields))
     }
@@ -29,15 +28,13 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         &self,
         request: Request<v1::ChangePassCodeRequest>,
     ) -> Result<v1::AccessToken> {
-        let caller = caller(&request)?;
-        let (change, fields) = credential::change_pass_code(request.into_inner())?;
+        let (caller, (change, fields)) = unpack(request, credential::change_pass_code)?;
         let changed = self.use_cases().change_pass_code(&caller, change, &fields).await?;
         Ok(token::access_token(changed, &fields))
     }
 
     pub(super) async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Result<v1::AccessToken> {
-        let caller = caller(&request)?;
-        let (presented, fields) = credential::verify_otp(request.into_inner())?;
+        let (caller, (presented, fields)) = unpack(request, credential::verify_otp)?;
         let used = self.use_cases().verify_otp(&caller, &presented, &fields).await?;
         Ok(token::access_token(used, &fields))
     }
@@ -46,8 +43,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         &self,
         request: Request<v1::ForgotPassCodeRequest>,
     ) -> Result<v1::ForgotPassCodeResponse> {
-        let caller = caller(&request)?;
-        let identifier = credential::forgot_pass_code(request.into_inner())?;
+        let (caller, identifier) = unpack(request, credential::forgot_pass_code)?;
         let begun = Instant::now();
         let done = self.use_cases().forgot_pass_code(&caller, &identifier).await;
         sleep_until(next_multiple(begun, FORGOT_INTERVAL)).await;
@@ -58,8 +54,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         &self,
         request: Request<v1::UnlockAccessTokenRequest>,
     ) -> Result<v1::AccessToken> {
-        let caller = caller(&request)?;
-        let ((identifier, kinds), fields) = credential::unlock(request.into_inner())?;
+        let (caller, ((identifier, kinds), fields)) = unpack(request, credential::unlock)?;
         let unlocked = self.use_cases().unlock(&caller, &identifier, &kinds, &fields).await?;
         Ok(token::access_token(unlocked, &fields))
     }
@@ -68,8 +63,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         &self,
         request: Request<v1::ExplainAccessTokenRequest>,
     ) -> Result<v1::ExplainAccessTokenResponse> {
-        let caller = caller(&request)?;
-        let (identifier, fields) = request::explain(request.into_inner())?;
+        let (caller, (identifier, fields)) = unpack(request, request::explain)?;
         let explained = self.use_cases().explain(&caller, &identifier).await?;
         Ok(explanation::explanation(explained, &fields))
     }
@@ -78,8 +72,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         &self,
         request: Request<v1::ListGuessBudgetsRequest>,
     ) -> Result<v1::ListGuessBudgetsResponse> {
-        let caller = caller(&request)?;
-        let fields = request::list_guess_budgets(request.into_inner())?;
+        let (caller, fields) = unpack(request, request::list_guess_budgets)?;
         let all = self.use_cases().list_guess_budgets(&caller).await?;
         Ok(v1::ListGuessBudgetsResponse {
             guess_budgets: all.iter().map(|one| explanation::guess_budget(one, &fields)).collect(),
