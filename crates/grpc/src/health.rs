@@ -116,32 +116,13 @@ impl Default for Health {
     }
 }
 
-/// The subject of a probe, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Subject {
-    /// The process.
-    Process,
-    /// The server or one of its services.
-    Service,
-    /// A name that is never served.
-    Unknown,
-}
-
-impl Subject {
-    fn of(name: &str) -> Self {
-        match name {
-            ALIVE => Self::Process,
-            name if NAMES.contains(&name) => Self::Service,
-            _ => Self::Unknown,
-        }
-    }
-
-    fn status(self, readiness: Readiness) -> ServingStatus {
-        match (self, readiness) {
-            (Self::Process, _) | (Self::Service, Readiness::Ready) => ServingStatus::Serving,
-            (Self::Service, _) => ServingStatus::NotServing,
-            (Self::Unknown, _) => ServingStatus::ServiceUnknown,
-        }
+/// Returns the status of the subject of a probe: the process, the server, or one of its services.
+fn serving_status(name: &str, readiness: Readiness) -> ServingStatus {
+    match name {
+        ALIVE => ServingStatus::Serving,
+        name if !NAMES.contains(&name) => ServingStatus::ServiceUnknown,
+        _ if readiness == Readiness::Ready => ServingStatus::Serving,
+        _ => ServingStatus::NotServing,
     }
 }
 
@@ -155,19 +136,19 @@ pub struct HealthGrpc {
 #[tonic::async_trait]
 impl health_server::Health for HealthGrpc {
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
-        match Subject::of(&request.get_ref().service) {
-            Subject::Unknown => {
+        match serving_status(&request.get_ref().service, *self.readiness.borrow()) {
+            ServingStatus::ServiceUnknown => {
                 let unknown = Error::field(Reason::ReferenceNotFound, "service", "is not the name of a service");
                 Err(status::from_error(&unknown))
             }
-            known => Ok(Response::new(answer(known.status(*self.readiness.borrow())))),
+            known => Ok(Response::new(answer(known))),
         }
     }
 
     async fn list(&self, _: Request<HealthListRequest>) -> Result<Response<HealthListResponse>, Status> {
         let readiness = *self.readiness.borrow();
         let names = NAMES.into_iter().chain([ALIVE]);
-        let statuses = names.map(|name| (name.to_owned(), answer(Subject::of(name).status(readiness)))).collect();
+        let statuses = names.map(|name| (name.to_owned(), answer(serving_status(name, readiness)))).collect();
         Ok(Response::new(HealthListResponse { statuses }))
     }
 
@@ -175,12 +156,13 @@ impl health_server::Health for HealthGrpc {
 
     /// Sends the present status, and then each change. An unknown name has the status SERVICE_UNKNOWN, which is no error.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let subject = Subject::of(&request.get_ref().service);
-        let changes = stream::unfold((self.readiness.subscribe(), None), move |(mut readiness, sent)| async move {
+        let name = request.into_inner().service;
+        let state = (self.readiness.subscribe(), name, None);
+        let changes = stream::unfold(state, |(mut readiness, name, sent)| async move {
             loop {
-                let now = subject.status(*readiness.borrow_and_update());
+                let now = serving_status(&name, *readiness.borrow_and_update());
                 if sent != Some(now) {
-                    return Some((Ok(answer(now)), (readiness, Some(now))));
+                    return Some((Ok(answer(now)), (readiness, name, Some(now))));
                 }
                 // The sender lives as long as the process.
                 readiness.changed().await.ok()?;
