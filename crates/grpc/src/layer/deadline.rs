@@ -3,14 +3,14 @@
 //! It ends the wait of the caller and the reading of the request. The work itself continues to its end in a task of its own, because
 //! dropping it could leave a transaction open.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
+use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, Request, Response};
-use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use http_body_util::{BodyStream, StreamBody};
+use hyper::body::{Bytes, Frame};
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -38,8 +38,10 @@ impl Middleware for Deadline {
         let deadline = of(method, request.headers(), arrived_at);
         // The message of a unary call is complete here.
         let streams = method.client_streaming && !method.probe;
-        let request = if streams { request.map(|body| with_deadline(deadline, body)) } else { request };
-        match tokio::time::timeout_at(deadline, next.run(request)).await {
+        // A client that stops sending must not occupy a task without end.
+        let end_body = |body| end_at(deadline, body, || Err(exceeded()));
+        let request = if streams { request.map(end_body) } else { request };
+        match timeout_at(deadline, next.run(request)).await {
             Ok(response) => response,
             Err(_) => exceeded().into_http(),
         }
@@ -87,38 +89,16 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Makes a body fail at the deadline, so that a caller that stops sending does not occupy a task without end.
-fn with_deadline(deadline: Instant, body: Body) -> Body {
-    Body::new(BodyWithDeadline { body, deadline, sleep: None })
-}
-
-struct BodyWithDeadline {
-    body: Body,
-    deadline: Instant,
-    /// Set when the body has to be waited for. Most bodies arrive with the head of the request.
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl HttpBody for BodyWithDeadline {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame);
+/// Returns a body that ends at a time with `last`, if it has not ended before.
+pub(super) fn end_at(end: Instant, body: Body, last: fn() -> Result<Frame<Bytes>, Status>) -> Body {
+    let frames = stream::unfold(Some(BodyStream::new(body)), move |frames| async move {
+        let mut frames = frames?;
+        match timeout_at(end, frames.next()).await {
+            Ok(frame) => Some((frame?, Some(frames))),
+            Err(_) => Some((last(), None)),
         }
-        let deadline = self.deadline;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        sleep.as_mut().poll(context).map(|()| Some(Err(exceeded())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    });
+    Body::new(StreamBody::new(frames))
 }
 
 #[cfg(test)]

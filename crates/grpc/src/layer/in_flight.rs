@@ -4,18 +4,20 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_net::connection_tracker::{ConnectionInfo, InFlightCall};
 use http::{HeaderMap, Request, Response};
-use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
-use tokio::task::AbortHandle;
-use tokio::time::{Sleep, sleep, sleep_until};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Bytes, Frame};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
+use super::deadline::end_at;
 use super::method;
 use super::middleware::{Endpoint, GrpcService, Handler};
 use crate::status;
@@ -98,8 +100,7 @@ impl<N: Handler> Service<Request<Body>> for InFlight<N> {
             };
             status::add_missing_details(response.headers_mut());
             let Some(call) = call else { return Ok(response) };
-            let limits = long_lived.then(|| LongLived::begin(&call));
-            Ok(response.map(|body| Body::new(InFlightBody { body, limits, ended: false, _call: call })))
+            Ok(response.map(|body| in_progress(body, call, long_lived)))
         })
     }
 }
@@ -109,71 +110,41 @@ fn is_long_lived(path: &str) -> bool {
     path.starts_with(PROBES) && method::find(path).is_some_and(|method| method.long_lived)
 }
 
-/// Ends a stream with its connection, and lets the connection count as idle before.
-#[derive(Debug)]
-struct LongLived {
-    end: Pin<Box<Sleep>>,
-    idle: AbortHandle,
-}
-
-impl LongLived {
-    fn begin(call: &Arc<InFlightCall>) -> Self {
-        let watched = Arc::downgrade(call);
-        // In a task of its own, because the stream is not polled while its client reads no responses.
-        let idle = tokio::spawn(async move {
-            sleep(LONG_LIVED_IDLE).await;
-            if let Some(call) = watched.upgrade() {
-                call.end();
-            }
-        });
-        Self { end: Box::pin(sleep_until(call.tracker().stream_deadline())), idle: idle.abort_handle() }
-    }
-}
-
-impl Drop for LongLived {
-    fn drop(&mut self) {
-        self.idle.abort();
-    }
-}
-
-/// A response body that keeps its call in progress until it is dropped.
-struct InFlightBody {
-    body: Body,
-    limits: Option<LongLived>,
-    ended: bool,
-    _call: Arc<InFlightCall>,
-}
-
-impl HttpBody for InFlightBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.ended {
-            return Poll::Ready(None);
+/// Returns a body that keeps its call in progress until it is dropped. A long-lived one ends with its connection, and lets the connection
+/// count as idle before.
+fn in_progress(body: Body, call: Arc<InFlightCall>, long_lived: bool) -> Body {
+    let (body, timer) = match long_lived && !body.is_end_stream() {
+        true => (end_at(call.tracker().stream_deadline(), body, closing_trailers), Some(idle_timer(&call))),
+        false => (body, None),
+    };
+    let held_until_drop = (call, timer);
+    Body::new(body.map_frame(move |mut frame| {
+        let _held = &held_until_drop;
+        if let Some(trailers) = frame.trailers_mut() {
+            status::add_missing_details(trailers);
         }
-        if let Poll::Ready(mut frame) = Pin::new(&mut self.body).poll_frame(context) {
-            if let Some(Ok(frame)) = &mut frame
-                && let Some(trailers) = frame.trailers_mut()
-            {
-                status::add_missing_details(trailers);
-            }
-            return Poll::Ready(frame);
+        frame
+    }))
+}
+
+/// Ends a call after [`LONG_LIVED_IDLE`], unless the timer is dropped before. It is a task of its own, because the stream is not polled while
+/// its client reads no responses.
+fn idle_timer(call: &Arc<InFlightCall>) -> JoinSet<()> {
+    let watched = Arc::downgrade(call);
+    let mut timer = JoinSet::new();
+    timer.spawn(async move {
+        sleep(LONG_LIVED_IDLE).await;
+        if let Some(call) = watched.upgrade() {
+            call.end();
         }
-        let Some(limits) = &mut self.limits else { return Poll::Pending };
-        ready!(limits.end.as_mut().poll(context));
-        self.ended = true;
-        let mut trailers = HeaderMap::new();
-        // The details of this error fit into a header.
-        let _ = status::from_error(&status::connection_closing()).add_header(&mut trailers);
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
-    }
+    });
+    timer
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.ended || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// Returns the last frame of a stream that ends with its connection.
+fn closing_trailers() -> Result<Frame<Bytes>, Status> {
+    let mut trailers = HeaderMap::new();
+    // The details of this error fit into a header.
+    let _ = status::from_error(&status::connection_closing()).add_header(&mut trailers);
+    Ok(Frame::trailers(trailers))
 }

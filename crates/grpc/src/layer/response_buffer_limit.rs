@@ -15,7 +15,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Body as HttpBody, Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -116,7 +116,8 @@ fn prepend(frames: impl Iterator<Item = Result<Frame<Bytes>, Status>> + Send + '
 /// so a timer empties it from outside.
 struct BufferedBody {
     buffered: Arc<Mutex<Option<Buffered>>>,
-    timer: AbortHandle,
+    /// Dropped with the body.
+    _timer: JoinSet<()>,
 }
 
 struct Buffered {
@@ -132,7 +133,8 @@ impl BufferedBody {
         let body = prepend(chunks.into_iter().map(|chunk| Ok(Frame::data(chunk))), rest);
         let buffered = Arc::new(Mutex::new(Some(Buffered { body, _room: room })));
         let watched = Arc::downgrade(&buffered);
-        let timer = tokio::spawn(async move {
+        let mut timer = JoinSet::new();
+        timer.spawn(async move {
             tokio::time::sleep(time).await;
             let Some(buffered) = watched.upgrade() else { return };
             drop(buffered.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -141,7 +143,7 @@ impl BufferedBody {
                 call.end();
             }
         });
-        Self { buffered, timer: timer.abort_handle() }
+        Self { buffered, _timer: timer }
     }
 }
 
@@ -154,12 +156,6 @@ impl HttpBody for BufferedBody {
             Some(buffered) => Pin::new(&mut buffered.body).poll_frame(context),
             None => Poll::Ready(Some(Err(send_timed_out()))),
         }
-    }
-}
-
-impl Drop for BufferedBody {
-    fn drop(&mut self) {
-        self.timer.abort();
     }
 }
 
