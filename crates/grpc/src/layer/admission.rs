@@ -33,7 +33,7 @@ use super::detach_on_drop::DetachOnDrop;
 use super::message::{MessageReceiver, ReceiveError};
 use super::method::{self, Access, Method};
 use super::middleware::{Handler, Middleware, Next};
-use super::permits::{Permit, PermitPool, PoolLimits, Wait};
+use super::permits::{Permit, PermitPool, PoolLimits};
 use super::protocol::Violation;
 use super::trace::ApiKeyId;
 use super::{deadline, run_to_completion};
@@ -170,12 +170,12 @@ impl Shared {
         arrived_at: Instant,
     ) -> Result<Option<Permit>, Rejection> {
         let deadline = deadline::of(method, request.headers(), arrived_at);
-        let wait = |longest| Wait { longest, deadline: Some(deadline) };
+        let end_of_wait = |longest| deadline.min(Instant::now() + longest);
         let address = LimitKey::of_address(request.extensions().get::<ClientAddress>().copied());
         if Protection::Admission.is_off() && !method.probe {
             let permit = self
                 .calls
-                .acquire(LimitKey::of_address(None), 0, wait(PERMIT_WAIT))
+                .acquire(LimitKey::of_address(None), 0, end_of_wait(PERMIT_WAIT))
                 .await
                 .ok_or(Rejection::NoPermit)?;
             if method.access != Access::Open {
@@ -204,7 +204,7 @@ impl Shared {
             _ if method.client_streaming => (&self.streams, PERMIT_WAIT),
             _ => (&self.calls, PERMIT_WAIT),
         };
-        pool.acquire(party, bytes, wait(longest)).await.map(Some).ok_or(Rejection::NoPermit)
+        pool.acquire(party, bytes, end_of_wait(longest)).await.map(Some).ok_or(Rejection::NoPermit)
     }
 
     /// Returns the caller, and puts its session, if there is one, into the extensions of the request.
@@ -222,8 +222,8 @@ impl Shared {
             Credential::ApiKey(key) => public_part(key),
             _ => None,
         };
-        let wait = Wait { longest: PERMIT_WAIT, deadline: Some(deadline) };
-        let permit = self.checks.acquire(address, 0, wait).await.ok_or(Rejection::NoPermit)?;
+        let end_of_wait = deadline.min(Instant::now() + PERMIT_WAIT);
+        let permit = self.checks.acquire(address, 0, end_of_wait).await.ok_or(Rejection::NoPermit)?;
         let mut check = DetachOnDrop::new(Arc::clone(&self.sessions).check(credential), permit, || {
             Err(Error::internal("the check of a credential panicked"))
         });

@@ -37,21 +37,6 @@ pub(super) struct PoolLimits {
     pub(super) waiting_bytes: usize,
 }
 
-/// Maximum time that a call waits for a permit.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wait {
-    /// Maximum time from now on.
-    pub(super) longest: Duration,
-    /// Time at which the caller gives up.
-    pub(super) deadline: Option<Instant>,
-}
-
-impl From<Duration> for Wait {
-    fn from(longest: Duration) -> Self {
-        Self { longest, deadline: None }
-    }
-}
-
 /// The permits of one kind of work. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct PermitPool(Arc<Mutex<State>>);
@@ -98,8 +83,8 @@ impl PermitPool {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Waits for a permit for a call whose message has this many bytes. `None`: no permit became free within `wait`.
-    pub(super) async fn acquire(&self, party: LimitKey, bytes: usize, wait: impl Into<Wait>) -> Option<Permit> {
+    /// Waits for a permit for a call whose message has this many bytes. `None`: no permit became free until `end`.
+    pub(super) async fn acquire(&self, party: LimitKey, bytes: usize, end: Instant) -> Option<Permit> {
         let granted = {
             let mut state = self.state();
             let (free, per_party) = (state.free, state.limits.per_party);
@@ -114,9 +99,7 @@ impl PermitPool {
             state.push(party, Waiter { since: Instant::now(), bytes, grant });
             granted
         };
-        let Wait { longest, deadline } = wait.into();
-        let end = Instant::now() + longest;
-        timeout_at(deadline.map_or(end, |deadline| deadline.min(end)), granted).await.ok()?.ok()
+        timeout_at(end, granted).await.ok()?.ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

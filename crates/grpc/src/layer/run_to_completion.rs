@@ -114,12 +114,12 @@ mod tests {
     use super::*;
     use access_tokens_net::limit_key::LimitKey;
 
-    use crate::layer::permits::{PermitPool, PoolLimits, Wait};
+    use crate::layer::permits::{PermitPool, PoolLimits};
 
     async fn admitted() -> Admitted {
         let limits = PoolLimits { permits: 1, per_party: 1, waiting: 1, waiting_per_party: 1, waiting_bytes: 0 };
-        let wait = Wait { longest: Duration::from_secs(1), deadline: None };
-        let permit = PermitPool::new(limits).acquire(LimitKey::of_address(None), 0, wait).await;
+        let end = Instant::now() + Duration::from_secs(1);
+        let permit = PermitPool::new(limits).acquire(LimitKey::of_address(None), 0, end).await;
         Admitted::new(Instant::now(), permit.expect("a permit"))
     }
 

@@ -10,6 +10,10 @@ use futures::poll;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+fn in_a_second() -> Instant {
+    Instant::now() + SECOND
+}
 const A: LimitKey = LimitKey::Organisation(OrganisationKey(1));
 const B: LimitKey = LimitKey::Organisation(OrganisationKey(2));
 
@@ -20,8 +24,8 @@ fn pool(permits: usize, per_party: usize, waiting: usize) -> PermitPool {
 #[tokio::test(start_paused = true)]
 async fn permits_go_in_order_until_the_queue_stalls_and_then_to_the_newest() {
     let pool = pool(1, 1, 10);
-    let first = pool.acquire(A, 0, SECOND).await.expect("a permit");
-    let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(pool.acquire(A, 0, SECOND))).collect();
+    let first = pool.acquire(A, 0, in_a_second()).await.expect("a permit");
+    let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(pool.acquire(A, 0, in_a_second()))).collect();
     for each in &mut waiting {
         assert!(poll!(each).is_pending());
     }
@@ -34,7 +38,7 @@ async fn permits_go_in_order_until_the_queue_stalls_and_then_to_the_newest() {
     assert!(waiting.pop().expect("an older one").await.is_none(), "it has waited for a second");
     assert!(waiting.pop().expect("the oldest").await.is_none());
     drop(third);
-    pool.acquire(A, 0, SECOND).await.expect("a free permit");
+    pool.acquire(A, 0, in_a_second()).await.expect("a free permit");
     let state = pool.state();
     assert_eq!((state.free, state.parties.len()), (1, 0));
 }
@@ -42,8 +46,8 @@ async fn permits_go_in_order_until_the_queue_stalls_and_then_to_the_newest() {
 #[tokio::test(start_paused = true)]
 async fn where_too_many_wait_the_oldest_gives_way_at_once() {
     let pool = pool(1, 1, 2);
-    let _permit = pool.acquire(A, 0, SECOND).await.expect("a permit");
-    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(pool.acquire(A, 0, SECOND))).collect();
+    let _permit = pool.acquire(A, 0, in_a_second()).await.expect("a permit");
+    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(pool.acquire(A, 0, in_a_second()))).collect();
     for each in &mut waiting {
         assert!(poll!(each).is_pending());
     }
@@ -54,8 +58,8 @@ async fn where_too_many_wait_the_oldest_gives_way_at_once() {
 #[tokio::test(start_paused = true)]
 async fn the_bytes_of_waiting_calls_are_bounded_too() {
     let pool = pool(1, 1, 100);
-    let _permit = pool.acquire(A, 5_000, SECOND).await.expect("a permit: what runs does not wait");
-    let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(pool.acquire(A, 400, SECOND))).collect();
+    let _permit = pool.acquire(A, 5_000, in_a_second()).await.expect("a permit: what runs does not wait");
+    let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(pool.acquire(A, 400, in_a_second()))).collect();
     for each in &mut waiting {
         assert!(poll!(each).is_pending());
     }
@@ -71,10 +75,10 @@ async fn a_party_with_many_calls_leaves_permits_to_others() {
     let pool = pool(8, 8, 1_000);
     let mut held: Vec<_> = Vec::new();
     for _ in 0..8 {
-        held.push(pool.acquire(A, 0, SECOND).await.expect("nobody else wants it"));
+        held.push(pool.acquire(A, 0, in_a_second()).await.expect("nobody else wants it"));
     }
-    let mut many: Vec<_> = (0..100).map(|_| Box::pin(pool.acquire(A, 0, SECOND))).collect();
-    let mut few: Vec<_> = (0..10).map(|_| Box::pin(pool.acquire(B, 0, SECOND))).collect();
+    let mut many: Vec<_> = (0..100).map(|_| Box::pin(pool.acquire(A, 0, in_a_second()))).collect();
+    let mut few: Vec<_> = (0..10).map(|_| Box::pin(pool.acquire(B, 0, in_a_second()))).collect();
     for each in many.iter_mut().chain(&mut few) {
         assert!(poll!(each).is_pending());
     }
@@ -94,19 +98,19 @@ async fn a_party_with_many_calls_leaves_permits_to_others() {
 #[tokio::test(start_paused = true)]
 async fn one_party_never_holds_more_than_its_bound() {
     let pool = pool(8, 2, 1_000);
-    let _held = [pool.acquire(A, 0, SECOND).await, pool.acquire(A, 0, SECOND).await];
-    assert!(pool.acquire(A, 0, SECOND).await.is_none(), "six are free, and not for this party");
-    pool.acquire(B, 0, SECOND).await.expect("another party gets one");
+    let _held = [pool.acquire(A, 0, in_a_second()).await, pool.acquire(A, 0, in_a_second()).await];
+    assert!(pool.acquire(A, 0, in_a_second()).await.is_none(), "six are free, and not for this party");
+    pool.acquire(B, 0, in_a_second()).await.expect("another party gets one");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_one_party_does_not_push_out_the_others_that_wait() {
     let pool = pool(1, 1, 10);
-    let permit = pool.acquire(A, 0, SECOND).await.expect("a permit");
-    let mut other = Box::pin(pool.acquire(B, 0, SECOND));
+    let permit = pool.acquire(A, 0, in_a_second()).await.expect("a permit");
+    let mut other = Box::pin(pool.acquire(B, 0, in_a_second()));
     assert!(poll!(&mut other).is_pending());
     tokio::time::advance(Duration::from_millis(1)).await;
-    let mut flood: Vec<_> = (0..100).map(|_| Box::pin(pool.acquire(A, 0, SECOND))).collect();
+    let mut flood: Vec<_> = (0..100).map(|_| Box::pin(pool.acquire(A, 0, in_a_second()))).collect();
     for each in &mut flood {
         assert!(poll!(each).is_pending());
     }
@@ -133,7 +137,7 @@ async fn no_permit_is_lost_and_none_is_given_twice() {
         tokio::spawn(async move {
             let wait = if number % 3 == 0 { Duration::from_micros(50) } else { SECOND };
             let party = LimitKey::Organisation(OrganisationKey(number % 5));
-            let Some(_permit) = pool.acquire(party, 1, wait).await else { return };
+            let Some(_permit) = pool.acquire(party, 1, Instant::now() + wait).await else { return };
             assert!(inside.fetch_add(1, Ordering::SeqCst) < 3);
             tokio::task::yield_now().await;
             inside.fetch_sub(1, Ordering::SeqCst);
