@@ -6,7 +6,7 @@
 mod index;
 
 use std::pin::Pin;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use futures::{Stream, StreamExt};
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -83,7 +83,7 @@ macro_rules! version {
             }
 
             fn find(index: &Index, request: Option<&MessageRequest>) -> Result<MessageResponse, ReflectionError> {
-                let file = |found: Option<&'static [u8]>, unknown| {
+                let file = |found: Option<&Arc<[u8]>>, unknown| {
                     let file = found.ok_or(unknown)?.to_vec();
                     let files = FileDescriptorResponse { file_descriptor_proto: vec![file] };
                     Ok(MessageResponse::FileDescriptorResponse(files))

@@ -8,8 +8,7 @@ use access_tokens_domain::session::Permission;
 use access_tokens_proto::descriptor_pool;
 use access_tokens_proto::health::health_server::SERVICE_NAME as HEALTH;
 use access_tokens_proto::options::{self, MethodInfo, Requirement};
-use prost::Message;
-use prost_types::FileDescriptorSet;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 /// Maximum size of a request message in bytes.
 pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -105,34 +104,22 @@ fn access(requirement: Option<&Requirement>) -> Access {
 }
 
 /// Returns the methods of health and reflection, which need no session.
-fn probes() -> impl Iterator<Item = Method> {
-    let health = descriptor_pool().get_service_by_name(HEALTH);
-    let health = health.into_iter().flat_map(|service| service.methods().collect::<Vec<_>>()).map(|method| {
-        let path = format!("/{HEALTH}/{}", method.name());
-        probe(path, method.is_client_streaming(), method.is_server_streaming())
-    });
+fn probes() -> Vec<Method> {
     let sets = [tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET];
-    let files = sets.into_iter().flat_map(|set| FileDescriptorSet::decode(set).unwrap_or_default().file);
-    let reflection = files.flat_map(|file| {
-        let package = file.package().to_owned();
-        file.service.into_iter().flat_map(move |service| {
-            let service_name = format!("/{package}.{}", service.name());
-            let path = move |method: &str| format!("{service_name}/{method}");
-            let methods = service.method.into_iter();
-            methods.map(move |method| probe(path(method.name()), method.client_streaming(), method.server_streaming()))
-        })
-    });
-    health.chain(reflection)
+    let reflection = sets.map(|set| DescriptorPool::decode(set).expect("it was compiled with this program"));
+    let services = descriptor_pool().get_service_by_name(HEALTH).into_iter();
+    let services = services.chain(reflection.iter().flat_map(DescriptorPool::services));
+    services.flat_map(|service| service.methods().map(|method| probe(&method)).collect::<Vec<_>>()).collect()
 }
 
-fn probe(path: String, client_streaming: bool, server_streaming: bool) -> Method {
+fn probe(method: &MethodDescriptor) -> Method {
     Method {
-        path,
+        path: format!("/{}/{}", method.parent_service().full_name(), method.name()),
         access: Access::Open,
         reads: false,
         probe: true,
-        client_streaming,
-        long_lived: server_streaming,
+        client_streaming: method.is_client_streaming(),
+        long_lived: method.is_server_streaming(),
         time_limit: UNARY_LIMIT,
         size_limit: MAX_REQUEST_BYTES,
     }

@@ -1,17 +1,13 @@
 //! The descriptors that reflection serves, by the names of what they describe.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use access_tokens_proto::FILE_DESCRIPTOR_SET;
-use prost::encoding::{WireType, decode_key, decode_varint};
-use prost::{DecodeError, Message};
-use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto};
+use prost_reflect::{DescriptorPool, FileDescriptor};
 
-/// A file descriptor in the encoding of the compiler. Decoding and encoding it again would lose the options that are extensions.
-type File = &'static [u8];
-
-/// Field `file` of a `FileDescriptorSet`.
-const FILE: u32 = 1;
+/// An encoded file descriptor, with the options that are extensions.
+type File = Arc<[u8]>;
 
 /// All files of the service.
 #[derive(Debug, Default)]
@@ -26,30 +22,65 @@ pub(super) struct Index {
 impl Index {
     /// Returns the index of the contract, health, the details of errors, and reflection itself.
     pub(super) fn of_service() -> Self {
-        let sets = [
+        let mut pool = DescriptorPool::new();
+        for set in [
             FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-        ];
-        let mut index = Self::default();
-        for set in sets {
-            index.add_set(set).expect("the descriptors were compiled with this program");
+        ] {
+            pool.decode_file_descriptor_set(set).expect("the descriptors were compiled with this program");
+        }
+        Self::new(&pool)
+    }
+
+    /// The pool takes several times the memory of the index, which keeps nothing of it.
+    fn new(pool: &DescriptorPool) -> Self {
+        let files = pool.files().map(|file| (file.name().to_owned(), file.encode_to_vec().into()));
+        let mut index = Self { files: files.collect(), ..Self::default() };
+        for message in pool.all_messages() {
+            let file = message.parent_file();
+            index.add(message.full_name(), &file);
+            message.fields().for_each(|field| index.add(field.full_name(), &file));
+            message.oneofs().for_each(|oneof| index.add(oneof.full_name(), &file));
+        }
+        for enumeration in pool.all_enums() {
+            let file = enumeration.parent_file();
+            index.add(enumeration.full_name(), &file);
+            enumeration.values().for_each(|value| index.add(value.full_name(), &file));
+        }
+        for service in pool.services() {
+            let file = service.parent_file();
+            index.add(service.full_name(), &file);
+            service.methods().for_each(|method| index.add(method.full_name(), &file));
+            index.services.push(service.full_name().to_owned());
         }
         index.services.sort();
+        for extension in pool.all_extensions() {
+            let file = extension.parent_file();
+            index.add(extension.full_name(), &file);
+            let extended = index.extensions.entry(extension.containing_message().full_name().to_owned()).or_default();
+            let number = i32::try_from(extension.number()).unwrap_or_default();
+            extended.insert(number, Arc::clone(&index.files[file.name()]));
+        }
         index
     }
 
-    pub(super) fn file(&self, name: &str) -> Option<File> {
-        self.files.get(name).copied()
+    /// Adds a symbol by its full name.
+    fn add(&mut self, full_name: &str, file: &FileDescriptor) {
+        self.symbols.insert(full_name.to_owned(), Arc::clone(&self.files[file.name()]));
+    }
+
+    pub(super) fn file(&self, name: &str) -> Option<&File> {
+        self.files.get(name)
     }
 
     /// Returns the file that describes a package member, or a member of one, by its full name.
-    pub(super) fn symbol(&self, name: &str) -> Option<File> {
-        self.symbols.get(name).copied()
+    pub(super) fn symbol(&self, name: &str) -> Option<&File> {
+        self.symbols.get(name)
     }
 
-    pub(super) fn extension(&self, message: &str, number: i32) -> Option<File> {
-        self.extensions.get(message)?.get(&number).copied()
+    pub(super) fn extension(&self, message: &str, number: i32) -> Option<&File> {
+        self.extensions.get(message)?.get(&number)
     }
 
     /// Returns the numbers of all extensions of a message, ascending. `None`: the message is unknown.
@@ -63,99 +94,46 @@ impl Index {
     pub(super) fn services(&self) -> &[String] {
         &self.services
     }
-
-    fn add_set(&mut self, mut set: &'static [u8]) -> Result<(), DecodeError> {
-        while !set.is_empty() {
-            let (field, kind) = decode_key(&mut set)?;
-            if (field, kind) != (FILE, WireType::LengthDelimited) {
-                prost::encoding::skip_field(kind, field, &mut set, prost::encoding::DecodeContext::default())?;
-                continue;
-            }
-            let length = usize::try_from(decode_varint(&mut set)?).unwrap_or(usize::MAX);
-            let (file, rest) = set.split_at_checked(length).unwrap_or((set, &[]));
-            set = rest;
-            self.add_file(file)?;
-        }
-        Ok(())
-    }
-
-    fn add_file(&mut self, file: File) -> Result<(), DecodeError> {
-        let decoded = FileDescriptorProto::decode(file)?;
-        if self.files.insert(decoded.name().to_owned(), file).is_some() {
-            // Several sets contain the files that all of them import.
-            return Ok(());
-        }
-        let package = decoded.package();
-        for message in &decoded.message_type {
-            self.add_message(package, message, file);
-        }
-        for enumeration in &decoded.enum_type {
-            self.add_enum(package, enumeration, file);
-        }
-        for extension in &decoded.extension {
-            self.add_extension(package, extension, file);
-        }
-        for service in &decoded.service {
-            let name = self.add(package, service.name(), file);
-            for method in &service.method {
-                self.add(&name, method.name(), file);
-            }
-            self.services.push(name);
-        }
-        Ok(())
-    }
-
-    fn add_message(&mut self, scope: &str, message: &DescriptorProto, file: File) {
-        let name = self.add(scope, message.name(), file);
-        for field in &message.field {
-            self.add(&name, field.name(), file);
-        }
-        for oneof in &message.oneof_decl {
-            self.add(&name, oneof.name(), file);
-        }
-        for nested in &message.nested_type {
-            self.add_message(&name, nested, file);
-        }
-        for enumeration in &message.enum_type {
-            self.add_enum(&name, enumeration, file);
-        }
-        for extension in &message.extension {
-            self.add_extension(&name, extension, file);
-        }
-    }
-
-    /// Adds an enum and its values. In protobuf the values are siblings of the enum.
-    fn add_enum(&mut self, scope: &str, enumeration: &EnumDescriptorProto, file: File) {
-        self.add(scope, enumeration.name(), file);
-        for value in &enumeration.value {
-            self.add(scope, value.name(), file);
-        }
-    }
-
-    fn add_extension(&mut self, scope: &str, extension: &FieldDescriptorProto, file: File) {
-        self.add(scope, extension.name(), file);
-        // The compiler writes full names with a leading dot.
-        let extended = extension.extendee().trim_start_matches('.').to_owned();
-        self.extensions.entry(extended).or_default().insert(extension.number(), file);
-    }
-
-    /// Adds a symbol. Returns its full name.
-    fn add(&mut self, scope: &str, name: &str, file: File) -> String {
-        let full_name = if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") };
-        self.symbols.insert(full_name.clone(), file);
-        full_name
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+    use prost::encoding::{decode_key, decode_varint};
+    use prost_types::FileDescriptorProto;
+
     use super::*;
 
-    fn name(file: File) -> String {
-        FileDescriptorProto::decode(file).expect("a file").name().to_owned()
+    fn name(file: &File) -> String {
+        FileDescriptorProto::decode(&**file).expect("a file").name().to_owned()
     }
 
-    /// The index against a library that reads descriptors in another way.
+    /// The options of methods and fields are extensions, which a descriptor without the contract loses.
+    #[test]
+    fn files_are_those_that_the_compiler_wrote() {
+        let index = Index::of_service();
+        let written = [
+            FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ];
+        let mut count = 0;
+        for set in written {
+            let mut rest = set;
+            while !rest.is_empty() {
+                decode_key(&mut rest).expect("the field `file`");
+                let length = usize::try_from(decode_varint(&mut rest).expect("a length")).expect("a length");
+                let file;
+                (file, rest) = rest.split_at(length);
+                let name = FileDescriptorProto::decode(file).expect("a file").name().to_owned();
+                assert_eq!(index.file(&name).map(|found| found.len()), Some(file.len()), "{name}");
+                assert_eq!(index.file(&name).map(|found| &**found), Some(file), "{name}");
+                count += 1;
+            }
+        }
+        assert!(count > 10, "{count}");
+    }
+
     #[test]
     fn every_name_of_the_contract_is_found_in_its_file() {
         let index = Index::of_service();
