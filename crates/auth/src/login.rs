@@ -98,6 +98,14 @@ struct Counted {
     meter: Option<Entry<Attempts>>,
 }
 
+/// Counts one attempt: the rows of its organisation and network, at its time.
+struct Counter<'a, S> {
+    logins: &'a Logins<S>,
+    organisation: OrganisationKey,
+    network: &'a Network,
+    now: Timestamp,
+}
+
 /// Subjects under which the attempts at one account are counted.
 struct Subjects {
     network: String,
@@ -136,7 +144,8 @@ impl<S: LoginStore> Logins<S> {
         };
         // Checked before the attempt is counted: an attempt that is not compared would have to be withdrawn.
         self.secrets.check_queue(work)?;
-        let counted = self.count(organisation, account.as_ref(), &network, now).await?;
+        let counter = Counter { logins: self, organisation, network: &network, now };
+        let counted = counter.count(account.as_ref()).await?;
         let stored = match &counted {
             Ok(_) => account.as_ref().and_then(|account| account.credential.password.clone()),
             Err(_) => None,
@@ -145,7 +154,7 @@ impl<S: LoginStore> Logins<S> {
             Ok(verdict) => verdict,
             Err(error) => {
                 if let (Ok(counted), Some(account)) = (counted, &account) {
-                    self.recount(organisation, account, &network, counted, now, Attempts::withdrawn).await?;
+                    counter.recount(account, counted, Attempts::withdrawn).await?;
                 }
                 return Err(error);
             }
@@ -160,197 +169,16 @@ impl<S: LoginStore> Logins<S> {
                     }
                     Ok::<_, Error>(())
                 };
-                try_join!(self.recount(organisation, &account, &network, counted, now, Attempts::succeeded), remember)?;
+                try_join!(counter.recount(&account, counted, Attempts::succeeded), remember)?;
                 if verdict == Verdict::Outdated {
                     self.rehash(organisation, &account, work, password).await;
                 }
                 Ok(Some(account))
             }
             (account, counted, _) => {
-                self.refused(account.as_ref(), &network, counted, now);
+                counter.refused(account.as_ref(), counted);
                 Ok(None)
             }
-        }
-    }
-
-    /// Counts an attempt as wrong before the comparison, or as refused. Each case takes two reads and two writes.
-    async fn count(
-        &self,
-        organisation: OrganisationKey,
-        account: Option<&LoginAccount>,
-        network: &Network,
-        now: Timestamp,
-    ) -> Result<Result<Counted, Cause>> {
-        let [one, other] = self.dummy_subjects()?;
-        let cause = match account {
-            Some(account) if account.credential.password.is_some() => {
-                let subjects = Subjects::of(account, network, now);
-                match self.admit(organisation, &subjects, &other, now).await? {
-                    Ok(counted) => return Ok(Ok(counted)),
-                    Err(cause) => {
-                        // The refusal is counted in an existing row, and in the row of a dummy subject instead of the
-                        // second one.
-                        let counted = if cause == Cause::MeterFull { subjects.meter } else { subjects.network };
-                        self.count_refused(organisation, &counted, &other, now).await?;
-                        return Ok(Err(cause));
-                    }
-                }
-            }
-            Some(_) => Cause::NoPassword,
-            None => Cause::Unknown,
-        };
-        try_join!(self.store.login_attempts(organisation, &one), self.store.login_attempts(organisation, &other))?;
-        self.count_refused(organisation, &one, &other, now).await?;
-        Ok(Err(cause))
-    }
-
-    async fn count_refused(&self, organisation: OrganisationKey, one: &str, other: &str, now: Timestamp) -> Result<()> {
-        try_join!(
-            self.store.count_refused_login(organisation, one, now),
-            self.store.count_refused_login(organisation, other, now)
-        )?;
-        Ok(())
-    }
-
-    /// Writes the attempt to the row of the network and to the meter, each by compare-and-set.
-    async fn admit(
-        &self,
-        organisation: OrganisationKey,
-        subjects: &Subjects,
-        decoy: &str,
-        now: Timestamp,
-    ) -> Result<Result<Counted, Cause>> {
-        let Subjects { network, meter, part } = subjects;
-        let (mut network_saved, mut meter_saved, mut decoy_saved) = (None, None, false);
-        for _ in 0..MAX_TRIES {
-            let (read, metered) = try_join!(
-                self.store.login_attempts(organisation, network),
-                self.store.login_attempts(organisation, meter)
-            )?;
-            // An entry that is already written is not admitted again.
-            let next = network_saved.is_none().then(|| read.state.admit(&NETWORK_LOCK, now, None)).transpose();
-            let metering = meter_saved.is_none() && *part != Meter::Exempt;
-            let next_metered = metering.then(|| part.admit(&metered.state, now)).transpose();
-            let (next, next_metered) = match (next, next_metered) {
-                (Ok(next), Ok(next_metered)) => (next, next_metered),
-                (Err(_), _) => {
-                    self.take_back(organisation, meter, meter_saved, &USER_METER, now).await?;
-                    return Ok(Err(Cause::NetworkLocked));
-                }
-                (_, Err(_)) => {
-                    self.take_back(organisation, network, network_saved, &NETWORK_LOCK, now).await?;
-                    return Ok(Err(Cause::MeterFull));
-                }
-            };
-            let save = async |subject: &str, state: Option<Attempts>, revision| match state {
-                None => Ok(None),
-                Some(state) => {
-                    let entry = Entry { state, revision };
-                    let saved = self.store.save_login_attempts(organisation, subject, &entry).await?;
-                    Ok::<_, Error>(saved.then(|| Entry { revision: revision + 1, ..entry }))
-                }
-            };
-            let stand_in = async {
-                if *part == Meter::Exempt && !decoy_saved {
-                    self.store.count_refused_login(organisation, decoy, now).await?;
-                }
-                Ok::<_, Error>(())
-            };
-            let (saved, saved_meter, ()) =
-                try_join!(save(network, next, read.revision), save(meter, next_metered, metered.revision), stand_in)?;
-            decoy_saved = true;
-            network_saved = network_saved.or(saved);
-            meter_saved = meter_saved.or(saved_meter);
-            match network_saved.take() {
-                Some(network) if *part == Meter::Exempt || meter_saved.is_some() => {
-                    return Ok(Ok(Counted { network, meter: meter_saved }));
-                }
-                unfinished => network_saved = unfinished,
-            }
-        }
-        Err(overloaded())
-    }
-
-    /// Undoes the count of an attempt in one entry, because the second entry refuses the attempt.
-    async fn take_back(
-        &self,
-        organisation: OrganisationKey,
-        subject: &str,
-        entry: Option<Entry<Attempts>>,
-        policy: &LockPolicy,
-        now: Timestamp,
-    ) -> Result<()> {
-        let Some(entry) = entry else { return Ok(()) };
-        self.change(organisation, subject, entry, |state| state.withdrawn(policy, now)).await
-    }
-
-    /// Changes the entries of an attempt once its outcome is known.
-    async fn recount(
-        &self,
-        organisation: OrganisationKey,
-        account: &LoginAccount,
-        network: &Network,
-        counted: Counted,
-        now: Timestamp,
-        change: fn(&Attempts, &LockPolicy, Timestamp) -> Attempts,
-    ) -> Result<()> {
-        let Subjects { network, meter, .. } = Subjects::of(account, network, now);
-        let metered = async {
-            match counted.meter {
-                Some(entry) => self.change(organisation, &meter, entry, |state| change(state, &USER_METER, now)).await,
-                None => Ok(()),
-            }
-        };
-        let row = self.change(organisation, &network, counted.network, |state| change(state, &NETWORK_LOCK, now));
-        try_join!(row, metered)?;
-        Ok(())
-    }
-
-    /// Changes an entry by compare-and-set. It starts from the state that was written, and reads the state again after
-    /// a conflict.
-    async fn change(
-        &self,
-        organisation: OrganisationKey,
-        subject: &str,
-        mut entry: Entry<Attempts>,
-        change: impl Fn(&Attempts) -> Attempts,
-    ) -> Result<()> {
-        for _ in 0..MAX_TRIES {
-            let changed = Entry { state: change(&entry.state), revision: entry.revision };
-            if self.store.save_login_attempts(organisation, subject, &changed).await? {
-                return Ok(());
-            }
-            entry = self.store.login_attempts(organisation, subject).await?;
-        }
-        Err(overloaded())
-    }
-
-    /// Counts and logs a refusal. The user name is never logged: people type passwords into its field.
-    fn refused(
-        &self,
-        account: Option<&LoginAccount>,
-        network: &Network,
-        counted: Result<Counted, Cause>,
-        now: Timestamp,
-    ) {
-        let user = account.map(|account| account.credential.user.as_str()).unwrap_or_default();
-        let (outcome, cause) = match &counted {
-            Ok(_) => (AttemptOutcome::Wrong, Cause::Wrong),
-            Err(cause) => (AttemptOutcome::Refused, *cause),
-        };
-        self.observer.login(outcome);
-        tracing::info!(user, network = network.as_str(), cause = cause.name(), "log-in refused");
-        let (Ok(counted), Some(account)) = (counted, account) else { return };
-        if let Some(Lock { until, .. }) = counted.network.state.lock(&NETWORK_LOCK, now) {
-            self.observer.login_locked();
-            let until = until.map(|until| until.to_rfc3339()).unwrap_or_default();
-            tracing::warn!(user, network = network.as_str(), until, "user locked on this network");
-        }
-        let meter = counted.meter.as_ref();
-        if let Some(Lock { until, .. }) = meter.and_then(|meter| Meter::of(account, now).lock(&meter.state, now)) {
-            self.observer.login_locked();
-            let until = until.map(|until| until.to_rfc3339()).unwrap_or_default();
-            tracing::warn!(user, until, "user locked on new networks: too many wrong passwords today");
         }
     }
 
@@ -374,6 +202,169 @@ impl<S: LoginStore> Logins<S> {
         let mut byte = [0];
         self.random.fill(&mut byte)?;
         Ok([dummy_subject(byte[0]), dummy_subject(byte[0].wrapping_add(1))])
+    }
+}
+
+impl<S: LoginStore> Counter<'_, S> {
+    /// Counts an attempt as wrong before the comparison, or as refused. Each case takes two reads and two writes.
+    async fn count(&self, account: Option<&LoginAccount>) -> Result<Result<Counted, Cause>> {
+        let [one, other] = self.logins.dummy_subjects()?;
+        let cause = match account {
+            Some(account) if account.credential.password.is_some() => {
+                let subjects = Subjects::of(account, self.network, self.now);
+                match self.admit(&subjects, &other).await? {
+                    Ok(counted) => return Ok(Ok(counted)),
+                    Err(cause) => {
+                        // The refusal is counted in an existing row, and in the row of a dummy subject instead of the
+                        // second one.
+                        let counted = if cause == Cause::MeterFull { subjects.meter } else { subjects.network };
+                        self.count_refused(&counted, &other).await?;
+                        return Ok(Err(cause));
+                    }
+                }
+            }
+            Some(_) => Cause::NoPassword,
+            None => Cause::Unknown,
+        };
+        try_join!(self.read(&one), self.read(&other))?;
+        self.count_refused(&one, &other).await?;
+        Ok(Err(cause))
+    }
+
+    async fn read(&self, subject: &str) -> Result<Entry<Attempts>> {
+        Ok(self.logins.store.login_attempts(self.organisation, subject).await?)
+    }
+
+    async fn save(&self, subject: &str, entry: &Entry<Attempts>) -> Result<bool> {
+        Ok(self.logins.store.save_login_attempts(self.organisation, subject, entry).await?)
+    }
+
+    async fn count_one_refused(&self, subject: &str) -> Result<()> {
+        Ok(self.logins.store.count_refused_login(self.organisation, subject, self.now).await?)
+    }
+
+    async fn count_refused(&self, one: &str, other: &str) -> Result<()> {
+        try_join!(self.count_one_refused(one), self.count_one_refused(other))?;
+        Ok(())
+    }
+
+    /// Writes the attempt to the row of the network and to the meter, each by compare-and-set.
+    async fn admit(&self, subjects: &Subjects, decoy: &str) -> Result<Result<Counted, Cause>> {
+        let Subjects { network, meter, part } = subjects;
+        let now = self.now;
+        let (mut network_saved, mut meter_saved, mut decoy_saved) = (None, None, false);
+        for _ in 0..MAX_TRIES {
+            let (read, metered) = try_join!(self.read(network), self.read(meter))?;
+            // An entry that is already written is not admitted again.
+            let next = network_saved.is_none().then(|| read.state.admit(&NETWORK_LOCK, now, None)).transpose();
+            let metering = meter_saved.is_none() && *part != Meter::Exempt;
+            let next_metered = metering.then(|| part.admit(&metered.state, now)).transpose();
+            let (next, next_metered) = match (next, next_metered) {
+                (Ok(next), Ok(next_metered)) => (next, next_metered),
+                (Err(_), _) => {
+                    self.take_back(meter, meter_saved, &USER_METER).await?;
+                    return Ok(Err(Cause::NetworkLocked));
+                }
+                (_, Err(_)) => {
+                    self.take_back(network, network_saved, &NETWORK_LOCK).await?;
+                    return Ok(Err(Cause::MeterFull));
+                }
+            };
+            let save = async |subject: &str, state: Option<Attempts>, revision| match state {
+                None => Ok(None),
+                Some(state) => {
+                    let entry = Entry { state, revision };
+                    let saved = self.save(subject, &entry).await?;
+                    Ok::<_, Error>(saved.then(|| Entry { revision: revision + 1, ..entry }))
+                }
+            };
+            let stand_in = async {
+                if *part == Meter::Exempt && !decoy_saved {
+                    self.count_one_refused(decoy).await?;
+                }
+                Ok::<_, Error>(())
+            };
+            let (saved, saved_meter, ()) =
+                try_join!(save(network, next, read.revision), save(meter, next_metered, metered.revision), stand_in)?;
+            decoy_saved = true;
+            network_saved = network_saved.or(saved);
+            meter_saved = meter_saved.or(saved_meter);
+            match network_saved.take() {
+                Some(network) if *part == Meter::Exempt || meter_saved.is_some() => {
+                    return Ok(Ok(Counted { network, meter: meter_saved }));
+                }
+                unfinished => network_saved = unfinished,
+            }
+        }
+        Err(overloaded())
+    }
+
+    /// Undoes the count of an attempt in one entry, because the second entry refuses the attempt.
+    async fn take_back(&self, subject: &str, entry: Option<Entry<Attempts>>, policy: &LockPolicy) -> Result<()> {
+        let Some(entry) = entry else { return Ok(()) };
+        self.change(subject, entry, |state| state.withdrawn(policy, self.now)).await
+    }
+
+    /// Changes the entries of an attempt once its outcome is known.
+    async fn recount(
+        &self,
+        account: &LoginAccount,
+        counted: Counted,
+        change: fn(&Attempts, &LockPolicy, Timestamp) -> Attempts,
+    ) -> Result<()> {
+        let now = self.now;
+        let Subjects { network, meter, .. } = Subjects::of(account, self.network, now);
+        let metered = async {
+            match counted.meter {
+                Some(entry) => self.change(&meter, entry, |state| change(state, &USER_METER, now)).await,
+                None => Ok(()),
+            }
+        };
+        let row = self.change(&network, counted.network, |state| change(state, &NETWORK_LOCK, now));
+        try_join!(row, metered)?;
+        Ok(())
+    }
+
+    /// Changes an entry by compare-and-set. It starts from the state that was written, and reads the state again after
+    /// a conflict.
+    async fn change(
+        &self,
+        subject: &str,
+        mut entry: Entry<Attempts>,
+        change: impl Fn(&Attempts) -> Attempts,
+    ) -> Result<()> {
+        for _ in 0..MAX_TRIES {
+            let changed = Entry { state: change(&entry.state), revision: entry.revision };
+            if self.save(subject, &changed).await? {
+                return Ok(());
+            }
+            entry = self.read(subject).await?;
+        }
+        Err(overloaded())
+    }
+
+    /// Counts and logs a refusal. The user name is never logged: people type passwords into its field.
+    fn refused(&self, account: Option<&LoginAccount>, counted: Result<Counted, Cause>) {
+        let (observer, network, now) = (&self.logins.observer, self.network.as_str(), self.now);
+        let user = account.map(|account| account.credential.user.as_str()).unwrap_or_default();
+        let (outcome, cause) = match &counted {
+            Ok(_) => (AttemptOutcome::Wrong, Cause::Wrong),
+            Err(cause) => (AttemptOutcome::Refused, *cause),
+        };
+        observer.login(outcome);
+        tracing::info!(user, network, cause = cause.name(), "log-in refused");
+        let (Ok(counted), Some(account)) = (counted, account) else { return };
+        if let Some(Lock { until, .. }) = counted.network.state.lock(&NETWORK_LOCK, now) {
+            observer.login_locked();
+            let until = until.map(|until| until.to_rfc3339()).unwrap_or_default();
+            tracing::warn!(user, network, until, "user locked on this network");
+        }
+        let meter = counted.meter.as_ref();
+        if let Some(Lock { until, .. }) = meter.and_then(|meter| Meter::of(account, now).lock(&meter.state, now)) {
+            observer.login_locked();
+            let until = until.map(|until| until.to_rfc3339()).unwrap_or_default();
+            tracing::warn!(user, until, "user locked on new networks: too many wrong passwords today");
+        }
     }
 }
 
