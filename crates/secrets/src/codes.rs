@@ -23,28 +23,16 @@ const TAG_BYTES: usize = 32;
 /// Number of digits of the longest code that a policy allows.
 const LONGEST_CODE: usize = 10;
 
-/// One set of keys for each purpose.
-struct ByPurpose<T> {
-    verification: PerKey<T>,
-    one_time_password: PerKey<T>,
-    api_key: PerKey<T>,
-}
+/// One set of keys for each purpose, in the order of [`Purpose::ALL`].
+struct ByPurpose<T>([PerKey<T>; Purpose::ALL.len()]);
 
 impl<T> ByPurpose<T> {
     fn new(make: impl Fn(Purpose) -> PerKey<T>) -> Self {
-        Self {
-            verification: make(Purpose::Verification),
-            one_time_password: make(Purpose::OneTimePassword),
-            api_key: make(Purpose::ApiKey),
-        }
+        Self(Purpose::ALL.map(make))
     }
 
     fn of(&self, purpose: Purpose) -> &PerKey<T> {
-        match purpose {
-            Purpose::Verification => &self.verification,
-            Purpose::OneTimePassword => &self.one_time_password,
-            Purpose::ApiKey => &self.api_key,
-        }
+        &self.0[purpose as usize]
     }
 }
 
