@@ -1,5 +1,7 @@
 //! The part of the wire format of Protocol Buffers that is needed to find the fields of a message.
 
+use prost_reflect::prost::encoding::{WireType, decode_key, decode_varint};
+
 /// The error of bytes that are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
@@ -23,18 +25,19 @@ pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
     fn next_field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
-        let key = self.varint()?;
-        let number = u32::try_from(key >> 3).ok().filter(|number| *number > 0).ok_or(Malformed)?;
-        let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| Malformed)?)),
-            2 => {
+        let (number, kind) = decode_key(&mut self.0).map_err(|_| Malformed)?;
+        let value = match kind {
+            WireType::Varint => Value::Varint(self.varint()?),
+            WireType::SixtyFourBit => {
+                Value::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| Malformed)?))
+            }
+            WireType::LengthDelimited => {
                 let length = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
                 Value::Bytes(self.take(length)?)
             }
-            5 => self.take(4).map(|_| Value::Other)?,
+            WireType::ThirtyTwoBit => self.take(4).map(|_| Value::Other)?,
             // Groups are deprecated, and the contract has none.
-            _ => return Err(Malformed),
+            WireType::StartGroup | WireType::EndGroup => return Err(Malformed),
         };
         Ok((number, value))
     }
@@ -46,15 +49,7 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, Malformed> {
-        let mut value = 0;
-        for (index, byte) in self.0.iter().take(10).enumerate() {
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if *byte < 0x80 {
-                self.0 = &self.0[index + 1..];
-                return Ok(value);
-            }
-        }
-        Err(Malformed)
+        decode_varint(&mut self.0).map_err(|_| Malformed)
     }
 }
 
