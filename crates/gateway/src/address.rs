@@ -10,11 +10,6 @@ use crate::config::Network;
 /// Header with the addresses that a request passed through, the client's first.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Bits of an IPv4 address that one customer network shares.
-const IPV4_NETWORK_BITS: u8 = 24;
-/// Bits of an IPv6 address that one customer network shares.
-const IPV6_NETWORK_BITS: u8 = 64;
-
 /// IP address of the client that sends a call: that of the connection, or the one that a trusted proxy forwards.
 ///
 /// An IPv4 address inside an IPv6 one (`::ffff:192.0.2.1`) is the IPv4 address. The address is in the extensions of every request that
@@ -50,12 +45,6 @@ impl ClientAddress {
     /// Returns the address.
     pub fn ip(self) -> IpAddr {
         self.0
-    }
-
-    /// Returns the network that the address belongs to: /24 for IPv4, /64 for IPv6.
-    pub fn network(self) -> Network {
-        let bits = if self.0.is_ipv4() { IPV4_NETWORK_BITS } else { IPV6_NETWORK_BITS };
-        Network::of(self.0, bits)
     }
 }
 
@@ -121,16 +110,5 @@ mod tests {
             assert_eq!(client("10.0.0.1", &[entry]), "10.0.0.1", "{entry}");
         }
         assert_eq!(client("10.0.0.1", &["1.2.3.4, unknown, 10.0.0.7"]), "10.0.0.7");
-    }
-
-    #[test]
-    fn networks_are_those_of_customers() {
-        let network = |text: &str| ClientAddress::new(text.parse().expect("an address")).network().to_string();
-        assert_eq!(network("203.0.113.9"), "203.0.113.0/24");
-        assert_eq!(network("::ffff:203.0.113.9"), "203.0.113.0/24");
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
-        let same = |a: &str, b: &str| network(a) == network(b);
-        assert!(same("203.0.113.1", "203.0.113.254") && !same("203.0.113.1", "203.0.114.1"));
-        assert!(same("2001:db8::1", "2001:db8::ffff:0:0:1") && !same("2001:db8::1", "2001:db8:0:1::1"));
     }
 }

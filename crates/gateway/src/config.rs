@@ -42,12 +42,6 @@ pub struct Network {
 }
 
 impl Network {
-    /// Returns the network of an address: its first `prefix` bits, at most as many as it has.
-    pub(crate) fn of(address: IpAddr, prefix: u8) -> Self {
-        let address = address.to_canonical();
-        Self { address: masked(address, prefix), prefix: prefix.min(width(address)) }
-    }
-
     /// Returns whether the address is in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         masked(self.address, self.prefix) == masked(address.to_canonical(), self.prefix)

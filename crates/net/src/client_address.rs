@@ -2,8 +2,8 @@
 //!
 //! Every call that comes over a network has a [`ClientAddress`] in its extensions, over gRPC and through the gateway:
 //! `request.extensions().get::<ClientAddress>()` in a layer or in a service (tonic keeps the extensions). It is absent
-//! only if a test calls the services in its own process. [`ClientAddress::network`] is the network by which attempts
-//! are counted (/24 for IPv4, /64 for IPv6); its `Display` is the text to store.
+//! only if a test calls the services in its own process. Attempts to log in are counted by the network of the address
+//! (`access_tokens_domain::login::Network`).
 //!
 //! `grpc.trusted_proxies` and `gateway.trusted_proxies` name the proxies whose forwarded addresses are believed (ADR
 //! 27).
