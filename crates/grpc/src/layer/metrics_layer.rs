@@ -11,7 +11,7 @@ use tonic::body::Body;
 use super::middleware::{Handler, Middleware, Next};
 use super::{method, trace};
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MetricsLayer {
     metrics: Arc<Metrics>,
 }

@@ -54,7 +54,6 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -247,9 +246,8 @@ impl Metrics {
         gauge.build();
         let bounds = Arc::clone(&self.bounds);
         let described = "Minimum number of bounds that are left out";
-        self.observe_gauge("access_tokens.guess_bound_dropped", described, move |values| {
-            values.observe(known(&bounds).dropped, &[]);
-        });
+        let dropped = observed::single(move || Some(known(&bounds).dropped));
+        self.observe_gauge("access_tokens.guess_bound_dropped", described, dropped);
     }
 
     /// Makes all series of counters with the value 0. The first event of a counter that appears with it is invisible to
@@ -306,12 +304,6 @@ fn known<T>(found: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
     }
 }
 

@@ -40,7 +40,7 @@ impl Metrics {
     pub fn watch_sqlite(&self, counts: impl Fn() -> Option<(u64, u64)> + Clone + Send + Sync + 'static) {
         let one = |of: fn((u64, u64)) -> u64| {
             let counts = counts.clone();
-            move |values: Values<'_>| counts().map(of).iter().for_each(|count| values.observe(*count, &[]))
+            single(move || counts().map(of))
         };
         let described = "Write transactions that were acknowledged";
         self.observe_counter("access_tokens.sqlite.units", described, one(|(units, _)| units));
@@ -50,13 +50,9 @@ impl Metrics {
 
     /// Looks up the number of transactions that wait to write to SQLite at each reading of the metrics.
     pub fn watch_sqlite_queue(&self, waiting: impl Fn() -> Option<usize> + Send + Sync + 'static) {
-        self.observe_gauge(
-            "access_tokens.sqlite.waiting",
-            "Write transactions that wait in the queue",
-            move |values| {
-                waiting().iter().for_each(|count| values.observe(*count as u64, &[]));
-            },
-        );
+        let described = "Write transactions that wait in the queue";
+        let waiting = single(move || waiting().map(|count| count as u64));
+        self.observe_gauge("access_tokens.sqlite.waiting", described, waiting);
     }
 
     /// Looks up the number of times that the certificate of a listener changed and could not be used, at each reading
@@ -92,13 +88,10 @@ impl Metrics {
                 }
             }
         });
-        self.observe_gauge(
-            "db.client.connection.max",
-            "Maximum number of connections to the database",
-            move |values| {
-                connections().iter().for_each(|found| values.observe(found.max.into(), &[pool(found.purpose)]));
-            },
-        );
+        let described = "Maximum number of connections to the database";
+        self.observe_gauge("db.client.connection.max", described, move |values| {
+            connections().iter().for_each(|found| values.observe(found.max.into(), &[pool(found.purpose)]));
+        });
     }
 
     /// Looks up the numbers of connections that listeners have closed, at each reading of the metrics.
@@ -131,9 +124,7 @@ impl Metrics {
     /// Looks up whether the service behind the gateway is ready, at each reading of the metrics.
     pub fn watch_upstream(&self, ready: impl Fn() -> bool + Send + Sync + 'static) {
         let described = "1 while the service behind the gateway reports that it is ready, else 0";
-        self.observe_gauge("access_tokens.upstream.ready", described, move |values| {
-            values.observe(u64::from(ready()), &[]);
-        });
+        self.observe_gauge("access_tokens.upstream.ready", described, single(move || Some(ready().into())));
     }
 
     /// Looks up the number of failed exports at each reading of the metrics.
@@ -147,13 +138,9 @@ impl Metrics {
 
     /// Looks up the number of released sessions that have not expired, at each reading of the metrics.
     pub fn watch_released(&self, released: impl Fn() -> usize + Send + Sync + 'static) {
-        self.observe_gauge(
-            "access_tokens.sessions.released",
-            "Released sessions that have not expired",
-            move |values| {
-                values.observe(released() as u64, &[]);
-            },
-        );
+        let described = "Released sessions that have not expired";
+        let released = single(move || Some(released() as u64));
+        self.observe_gauge("access_tokens.sessions.released", described, released);
     }
 
     pub(super) fn observe_gauge(
@@ -173,4 +160,9 @@ impl Metrics {
     ) {
         self.meter.u64_observable_counter(name).with_description(described).with_callback(observe).build();
     }
+}
+
+/// Returns the observation of a metric without labels. None: it has no value now.
+pub(super) fn single(value: impl Fn() -> Option<u64> + Send + Sync + 'static) -> impl Fn(Values<'_>) + Send + Sync {
+    move |values: Values<'_>| value().iter().for_each(|value| values.observe(*value, &[]))
 }

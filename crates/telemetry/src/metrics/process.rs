@@ -7,6 +7,8 @@ use std::fs;
 
 use opentelemetry::metrics::Meter;
 
+use super::observed::single;
+
 /// Length of the kernel's clock tick as programs see it (`USER_HZ`): 10 ms on every architecture that this program is built for.
 const TICKS_PER_SECOND: f64 = 100.0;
 const BYTES_PER_KIBIBYTE: u64 = 1_024;
@@ -21,7 +23,7 @@ pub(super) fn watch(meter: &Meter) {
     gauge.with_callback(|seen| started().iter().for_each(|seconds| seen.observe(*seconds, &[]))).build();
     let gauge = |name, unit, described, look: fn() -> Option<u64>| {
         let gauge = meter.u64_observable_gauge(name).with_unit(unit).with_description(described);
-        gauge.with_callback(move |seen| look().iter().for_each(|value| seen.observe(*value, &[]))).build();
+        gauge.with_callback(single(look)).build();
     };
     gauge("process.threads", "", "Threads", || Some(stat()?.threads));
     gauge("process.resident_memory", "By", "Memory that is in use, without what is swapped out", || memory("VmRSS:"));
