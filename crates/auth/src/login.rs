@@ -44,12 +44,6 @@ pub struct Login<'a> {
     pub address: Option<IpAddr>,
 }
 
-impl std::fmt::Debug for Login<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Login([REDACTED])")
-    }
-}
-
 /// A password to check.
 pub(super) struct Attempt<'a> {
     pub(super) organisation: OrganisationKey,

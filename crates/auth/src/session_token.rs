@@ -184,12 +184,6 @@ fn session(claims: &str) -> Option<Session> {
     })
 }
 
-impl std::fmt::Debug for SessionTokens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionTokens([REDACTED])")
-    }
-}
-
 fn signers(ring: &KeyRing) -> PerKey<Signer> {
     ring.derive_hmac("session-token").map(|id, key| {
         // Key ids need no escaping: letters, digits, dashes and underscores.

@@ -24,9 +24,3 @@ pub struct App<S> {
     /// Replicas of the database that may answer reads.
     pub replicas: Option<Arc<Replicas>>,
 }
-
-impl<S> std::fmt::Debug for App<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("App")
-    }
-}

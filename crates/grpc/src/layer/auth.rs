@@ -99,12 +99,6 @@ pub enum Credential {
     Certificate(Arc<CertificateUser>),
 }
 
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credential")
-    }
-}
-
 /// Reads `authorization: Bearer <session token>`, else `x-api-key: <key>`. Each header may occur once.
 fn credential(headers: &HeaderMap) -> Result<Option<Credential>> {
     if let Some(authorization) = single(headers, AUTHORIZATION)? {

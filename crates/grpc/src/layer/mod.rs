@@ -116,12 +116,6 @@ impl CallLayers {
     }
 }
 
-impl std::fmt::Debug for CallLayers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CallLayers")
-    }
-}
-
 impl<S: GrpcService> tower::Layer<S> for CallLayers {
     type Service = Calls<S>;
 
