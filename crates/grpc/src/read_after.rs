@@ -19,6 +19,7 @@ use access_tokens_storage::Replicas;
 use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
+use tower::layer::layer_fn;
 use tower::{Layer, Service};
 
 use super::layer::method;
@@ -34,22 +35,9 @@ pub(super) fn consistency(replicas: Option<&Replicas>, metadata: &MetadataMap, c
     replicas.consistency(caller, after)
 }
 
-/// Adds the position after each call that may write to its response, if the database has replicas.
-#[derive(Debug, Clone)]
-pub(super) struct ReadAfterLayer(Option<Arc<Replicas>>);
-
-impl ReadAfterLayer {
-    pub(super) fn new(replicas: Option<Arc<Replicas>>) -> Self {
-        Self(replicas)
-    }
-}
-
-impl<S> Layer<S> for ReadAfterLayer {
-    type Service = ReadAfterService<S>;
-
-    fn layer(&self, inner: S) -> ReadAfterService<S> {
-        ReadAfterService { replicas: self.0.clone(), inner }
-    }
+/// Returns the layer that adds the position after each call that may write to its response, if the database has replicas.
+pub(super) fn layer<S>(replicas: Option<&Arc<Replicas>>) -> impl Layer<S, Service = ReadAfterService<S>> {
+    layer_fn(move |inner| ReadAfterService { replicas: replicas.cloned(), inner })
 }
 
 /// A service whose responses carry the positions of writes.

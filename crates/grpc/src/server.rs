@@ -22,8 +22,7 @@ use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use super::layer::protocol::MAX_METADATA_BYTES;
 use super::layer::{CallLayers, Calls};
 use super::limits::Limits;
-use super::read_after::ReadAfterLayer;
-use super::reflection;
+use super::{read_after, reflection};
 
 /// Maximum size of a response in bytes. A thousand tokens with everything around them stay far below.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -110,7 +109,7 @@ fn layers<S: Store + AccountStore>(app: &App<S>, limits: Limits) -> CallLayers {
 }
 
 fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes {
-    let replicas = ReadAfterLayer::new(app.replicas.clone());
+    let replicas = app.replicas.clone();
     let access_tokens = AccessTokenServiceServer::new(AccessTokenGrpc(app.clone()))
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
@@ -120,8 +119,8 @@ fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes 
     let directory = DirectoryServiceServer::new(DirectoryGrpc::new(app))
         .max_decoding_message_size(MAX_RECORD_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
-    Routes::new(replicas.named_layer(access_tokens))
+    Routes::new(read_after::layer(replicas.as_ref()).named_layer(access_tokens))
         .add_service(authentication)
-        .add_service(replicas.named_layer(directory))
+        .add_service(read_after::layer(replicas.as_ref()).named_layer(directory))
         .add_service(health.service())
 }
