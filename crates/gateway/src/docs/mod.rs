@@ -1,12 +1,10 @@
 //! The documentation page. It renders `/openapi.json` and can call its methods. All its files are in the binary.
 
 use axum::Router;
-use axum::body::Body;
+use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderValue, Response, StatusCode};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use serde_json::Value;
 
 use crate::error::json;
@@ -32,31 +30,20 @@ pub(crate) fn mount(mut router: Router, description: &Value) -> Router {
         router = router.route(path, get(async move || file(media_type, content)));
     }
     for path in ["/", "/docs/"] {
-        router = router.route(path, get(async || redirect("/docs")));
+        router = router.route(path, get(async || Redirect::temporary("/docs")));
     }
     router
 }
 
-fn file(media_type: &'static str, content: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(content));
-    let headers = response.headers_mut();
-    for (name, value) in [
+fn file(media_type: &'static str, content: &'static str) -> impl IntoResponse {
+    let headers = [
         (CONTENT_TYPE, media_type),
         (CACHE_CONTROL, "no-cache"),
         (CONTENT_SECURITY_POLICY, POLICY),
         (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
-}
-
-fn redirect(path: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    response.headers_mut().insert(LOCATION, HeaderValue::from_static(path));
-    response
+    ];
+    (headers, content)
 }
 
 #[cfg(test)]
