@@ -79,8 +79,7 @@ impl<'a> Schemas<'a> {
                     "description": "The session token, unless it is in the `Authorization` header.",
                 });
             }
-            let chosen = |field: &FieldDescriptor| field.containing_oneof().is_some_and(|oneof| is_choice(&oneof));
-            let chosen: Vec<_> = message.fields().filter(chosen).collect();
+            let chosen: Vec<_> = message.fields().filter(in_choice).collect();
             if !chosen.is_empty() {
                 schema["oneOf"] = alternatives(&chosen);
             }
@@ -94,19 +93,14 @@ impl<'a> Schemas<'a> {
     fn object(&mut self, message: &MessageDescriptor) -> Value {
         let name = message.name().to_owned();
         if !self.named.contains_key(&name) {
-            let targets = keys(message);
-            let outer = |target: &KeyTarget| match target {
-                KeyTarget::Field(field) | KeyTarget::Inlined(field, _) => field.clone(),
-            };
             let mut schema = if message.oneofs().any(|oneof| is_choice(&oneof)) {
                 let alternatives = message.fields().map(|field| {
-                    let (own, _): (Vec<_>, Vec<_>) =
-                        keys(message).into_iter().partition(|target| outer(target) == field);
+                    let own: Vec<_> = keys(message).into_iter().filter(|target| *target.outer() == field).collect();
                     self.members(message, &own, true)
                 });
                 json!({ "oneOf": alternatives.collect::<Vec<_>>() })
             } else {
-                self.members(message, &targets, false)
+                self.members(message, &keys(message), false)
             };
             schema["description"] = self.comments.of_message(message).into();
             self.named.insert(name.clone(), schema);
@@ -121,7 +115,7 @@ impl<'a> Schemas<'a> {
         let mut required = Vec::new();
         for target in targets {
             let field = target.field();
-            let in_choice = field.containing_oneof().is_some_and(|oneof| is_choice(&oneof));
+            let in_choice = in_choice(field);
             let must = is_required(field) || (in_choice && alternative);
             let mut schema = self.request_field(field, !must);
             // An identifier or a required field is not empty.
@@ -228,6 +222,11 @@ impl<'a> Schemas<'a> {
             schema["x-deprecated-from"] = from.into();
         }
     }
+}
+
+/// Returns whether a field is an alternative that the caller chooses.
+fn in_choice(field: &FieldDescriptor) -> bool {
+    field.containing_oneof().is_some_and(|oneof| is_choice(&oneof))
 }
 
 /// Returns the schema of an object that has exactly one of several keys. Null counts as absent. If the contract says that they are

@@ -32,7 +32,7 @@ pub(crate) enum KeyTarget {
 
 impl KeyTarget {
     /// Returns the field of the message itself.
-    fn outer(&self) -> &FieldDescriptor {
+    pub(crate) fn outer(&self) -> &FieldDescriptor {
         match self {
             Self::Field(field) | Self::Inlined(field, _) => field,
         }
