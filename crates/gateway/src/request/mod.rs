@@ -57,9 +57,9 @@ pub(crate) fn read(
     if let Some((field, node)) = wanted {
         match scalar::comma_separated(&node) {
             Ok(paths) => {
-                let wanted = fields_set(route, plans, config.release, &paths, &mut reader.violations);
-                selection = wanted.selection;
-                read::set_mask(&mut message, &field, wanted.paths.into_iter());
+                let (wanted, paths) = fields_set(route, plans, config.release, &paths, &mut reader.violations);
+                selection = wanted;
+                read::set_mask(&mut message, &field, paths.into_iter());
             }
             Err(what) => reader.violations.push(FieldViolation::invalid(FIELDS_SET, what)),
         }
@@ -70,13 +70,7 @@ pub(crate) fn read(
     Ok(Request { message: message.encode_to_vec().into(), token, selection })
 }
 
-/// The fields that `fields_set` asks for: the keys of the response, and the paths for the service.
-struct Wanted {
-    selection: Selection,
-    paths: Vec<String>,
-}
-
-/// Finds the wanted fields. An unknown path is passed on, so that the service reports it together with all other violations. Only a
+/// Returns the fields that `fields_set` asks for: the keys of the response, and the paths for the service. An unknown path is passed on, so that the service reports it together with all other violations. Only a
 /// field that this release does not have is refused here.
 fn fields_set(
     route: &Route,
@@ -84,9 +78,9 @@ fn fields_set(
     release: Release,
     paths: &[String],
     violations: &mut Vec<FieldViolation>,
-) -> Wanted {
+) -> (Selection, Vec<String>) {
     if paths.iter().any(|path| path == "*") {
-        return Wanted { selection: Selection::All, paths: Vec::new() };
+        return (Selection::All, Vec::new());
     }
     let mut found = Vec::new();
     let mut names = Vec::new();
@@ -102,7 +96,7 @@ fn fields_set(
             names.push(path.clone());
         }
     }
-    Wanted { selection: response::select(&found), paths: names }
+    (response::select(&found), names)
 }
 
 /// Returns the parameters of the query and the members of the body, in this order.
