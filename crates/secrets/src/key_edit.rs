@@ -10,7 +10,7 @@ use access_tokens_host::files::open_regular;
 use access_tokens_host::system::SystemClock;
 use zeroize::Zeroizing;
 
-use super::key_file::{check_mode, io_error, missing, read_text, sync_directory, temporary_beside, write_private};
+use super::key_file::{check_mode, io_error, read_error, read_text, sync_directory, temporary_beside, write_private};
 use super::keys::{KeyRing, KeyRingError};
 use super::ring_text;
 
@@ -57,7 +57,7 @@ impl KeyRing {
     /// Returns whether a key file notes that a database was opened with it. A file that `keys init` has just made does
     /// not. Returns false if the file cannot be read.
     pub fn is_marked_used(file: &Path) -> bool {
-        let read = open_regular(file).map_err(|source| io_error(file, "read", source));
+        let read = open_regular(file).map_err(|source| read_error(file, source));
         read.and_then(|open| read_text(file, &open)).is_ok_and(|text| ring_text::is_marked_used(&text))
     }
 
@@ -75,11 +75,8 @@ impl KeyRing {
 /// unless the result is a valid ring.
 fn edit(file: &Path, random: &dyn Random, change: impl FnOnce(&str) -> Edited) -> Result<bool, KeyRingError> {
     // A symbolic link is kept: its target is replaced.
-    let path = match fs::canonicalize(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(file)),
-        other => other.map_err(|source| io_error(file, "read", source))?,
-    };
-    open_regular(&path).map_err(|source| io_error(file, "read", source))?;
+    let path = fs::canonicalize(file).map_err(|source| read_error(file, source))?;
+    open_regular(&path).map_err(|source| read_error(file, source))?;
     let locked = lock(&path).map_err(|source| io_error(file, "locked", source))?;
     check_mode(file, &locked)?;
     let text = read_text(file, &locked)?;

@@ -19,10 +19,7 @@ impl KeyRing {
     /// Reads a key file. It must exist, and other users must not be able to read it.
     pub fn read(path: &Path) -> Result<Self, KeyRingError> {
         // The kind of the file is checked before its mode: a different mode does not help a directory.
-        let file = match open_regular(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(path)),
-            other => other.map_err(|source| io_error(path, "read", source))?,
-        };
+        let file = open_regular(path).map_err(|source| read_error(path, source))?;
         // The mode of the open file is checked, so that the file cannot be exchanged between the check and the read.
         check_mode(path, &file)?;
         Self::parse(&read_text(path, &file)?)
@@ -71,7 +68,7 @@ pub(super) fn temporary_beside(path: &Path, random: &dyn Random) -> Result<PathB
 
 /// Reads the whole text of an open key file.
 pub(super) fn read_text(path: &Path, file: &File) -> Result<Zeroizing<String>, KeyRingError> {
-    read_open(file, MAX_BYTES).and_then(into_text).map_err(|source| io_error(path, "read", source))
+    read_open(file, MAX_BYTES).and_then(into_text).map_err(|source| read_error(path, source))
 }
 
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -88,15 +85,18 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 
 /// Refuses a key file that others can read.
 pub(super) fn check_mode(path: &Path, file: &File) -> Result<(), KeyRingError> {
-    let metadata = file.metadata().map_err(|source| io_error(path, "read", source))?;
+    let metadata = file.metadata().map_err(|source| read_error(path, source))?;
     match mode_open_to_others(&metadata) {
         Some(mode) => Err(KeyRingError::Permissions { path: path.display().to_string(), mode }),
         None => Ok(()),
     }
 }
 
-pub(super) fn missing(path: &Path) -> KeyRingError {
-    KeyRingError::Missing { path: path.display().to_string() }
+pub(super) fn read_error(path: &Path, source: io::Error) -> KeyRingError {
+    match source.kind() {
+        io::ErrorKind::NotFound => KeyRingError::Missing { path: path.display().to_string() },
+        _ => io_error(path, "read", source),
+    }
 }
 
 pub(super) fn io_error(path: &Path, action: &'static str, source: io::Error) -> KeyRingError {
