@@ -147,23 +147,18 @@ impl Metrics {
             .expect("the registry is new, so nothing in it has the same name");
         let provider = provider.with_reader(reader).with_view(few_series).build();
         let meter = provider.meter("access-tokens");
-        let described = "Duration of calls";
-        let calls = meter.f64_histogram(CALLS).with_unit("s").with_description(described);
-        let described = "Duration of calls to the service behind the gateway";
-        let upstream_calls = meter.f64_histogram(UPSTREAM_CALLS).with_unit("s").with_description(described);
-        let attempts = meter.u64_counter("access_tokens.attempts").with_description("Attempts to present a secret");
-        let codes = meter.u64_counter("access_tokens.codes").with_description("Requests for a code");
-        let locks =
-            meter.u64_counter("access_tokens.locks").with_description("Locks that were caused by wrong secrets");
-        let imported =
-            meter.u64_counter("access_tokens.imported").with_description("Records that were imported over gRPC");
+        let durations = |name, described| {
+            let histogram = meter.f64_histogram(name).with_unit("s").with_description(described);
+            histogram.with_boundaries(DURATIONS.to_vec()).build()
+        };
+        let counter = |name, described| meter.u64_counter(name).with_description(described).build();
         let metrics = Self {
-            calls: calls.with_boundaries(DURATIONS.to_vec()).build(),
-            upstream_calls: upstream_calls.with_boundaries(DURATIONS.to_vec()).build(),
-            attempts: attempts.build(),
-            codes: codes.build(),
-            locks: locks.build(),
-            imported: imported.build(),
+            calls: durations(CALLS, "Duration of calls"),
+            upstream_calls: durations(UPSTREAM_CALLS, "Duration of calls to the service behind the gateway"),
+            attempts: counter("access_tokens.attempts", "Attempts to present a secret"),
+            codes: counter("access_tokens.codes", "Requests for a code"),
+            locks: counter("access_tokens.locks", "Locks that were caused by wrong secrets"),
+            imported: counter("access_tokens.imported", "Records that were imported over gRPC"),
             tokens: Arc::default(),
             bounds: Arc::default(),
             registry,
