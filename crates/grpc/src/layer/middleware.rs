@@ -2,7 +2,7 @@
 //!
 //! The service uses this module instead of `tower` for its layers because of the cost of a call (ADR 22). The future of a `tower::Service`
 //! is `'static`, so a layer of `tower` clones all layers inside of it and boxes its future, for each call. A layer of this module borrows
-//! the layers inside of it: the 11 layers of a call are one future, which `InFlight` allocates once, and no layer is cloned. This is
+//! the layers inside of it: the 10 layers of a call are one future, which `InFlight` allocates once, and no layer is cloned. This is
 //! measurable, because a whole read takes only 55 µs. For tonic and the listeners, the complete stack is a `tower::Service`.
 
 use std::convert::Infallible;

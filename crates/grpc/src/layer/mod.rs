@@ -7,17 +7,16 @@
 //!    permit. The number of permits is bounded; a call without a free permit waits for at most a second and is then refused.
 //! 3. `CatchPanic`: a panic in a layer becomes an INTERNAL response, not a closed connection.
 //! 4. `AssignRequestId`: accepts or makes the id of the call, and returns it to the caller.
-//! 5. `Trace`: one span and one line in the log for each call.
-//! 6. `MetricsLayer`: number, outcome and duration of calls by method. It is outside of `Auth`, so that rejected calls count.
-//! 7. `Protocol`: answers requests that are no gRPC calls.
-//! 8. `ResponseBufferLimit`: bounds large responses that wait for their callers to read them, in bytes and in time.
-//! 9. `Deadline`: the caller's deadline, at most the limit of the method. It ends the wait and the reading of the request, never the
+//! 5. `Trace`: one span, one line in the log and one measurement for each call. It is outside of `Auth`, so that rejected calls count.
+//! 6. `Protocol`: answers requests that are no gRPC calls.
+//! 7. `ResponseBufferLimit`: bounds large responses that wait for their callers to read them, in bytes and in time.
+//! 8. `Deadline`: the caller's deadline, at most the limit of the method. It ends the wait and the reading of the request, never the
 //!    work.
-//! 10. `RunToCompletion`: runs a call to its end in a task of its own after its client has left, so that neither a deadline nor a
-//!     disconnect drops a future that holds a database connection. Everything that may use the database is inside of it. While the
-//!     database is down, it refuses calls.
-//! 11. `Auth`: answers calls whose credential or message admission has rejected.
-//! 12. `NormalizeErrors`: adds the details that every error has to errors that tonic makes itself.
+//! 9. `RunToCompletion`: runs a call to its end in a task of its own after its client has left, so that neither a deadline nor a
+//!    disconnect drops a future that holds a database connection. Everything that may use the database is inside of it. While the
+//!    database is down, it refuses calls.
+//! 10. `Auth`: answers calls whose credential or message admission has rejected.
+//! 11. `NormalizeErrors`: adds the details that every error has to errors that tonic makes itself.
 
 mod admission;
 mod admitted;
@@ -28,7 +27,6 @@ mod detach_on_drop;
 mod in_flight;
 mod message;
 pub mod method;
-mod metrics_layer;
 mod middleware;
 mod normalize_errors;
 mod permits;
@@ -53,7 +51,6 @@ use admission::AdmissionControl;
 use auth::Auth;
 use catch_panic::CatchPanic;
 use deadline::Deadline;
-use metrics_layer::MetricsLayer;
 use normalize_errors::NormalizeErrors;
 use protocol::Protocol;
 use request_id::AssignRequestId;
@@ -79,7 +76,6 @@ pub type Calls<S> = InFlight<
         CatchPanic,
         AssignRequestId,
         Trace,
-        MetricsLayer,
         Protocol,
         ResponseBufferLimit,
         Deadline,
@@ -94,7 +90,7 @@ type Authenticated<S> = stack!(type Auth, NormalizeErrors, Endpoint<S>);
 #[derive(Clone)]
 pub struct CallLayers {
     admission_control: AdmissionControl,
-    metrics: MetricsLayer,
+    trace: Trace,
     response_buffer_limit: ResponseBufferLimit,
     run_to_completion: RunToCompletion,
 }
@@ -109,7 +105,7 @@ impl CallLayers {
     ) -> Self {
         Self {
             admission_control: AdmissionControl::new(sessions, Arc::clone(&metrics), limits, database_up.clone()),
-            metrics: MetricsLayer::new(metrics),
+            trace: Trace::new(metrics),
             response_buffer_limit: ResponseBufferLimit::new(),
             run_to_completion: RunToCompletion::new(database_up),
         }
@@ -125,8 +121,7 @@ impl<S: GrpcService> tower::Layer<S> for CallLayers {
             self.admission_control.clone(),
             CatchPanic,
             AssignRequestId,
-            Trace,
-            self.metrics.clone(),
+            self.trace.clone(),
             Protocol,
             self.response_buffer_limit.clone(),
             Deadline,

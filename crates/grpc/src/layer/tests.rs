@@ -145,7 +145,6 @@ fn the_order_is_the_declared_one() {
         "CatchPanic",
         "AssignRequestId",
         "Trace",
-        "MetricsLayer",
         "Protocol",
         "ResponseBufferLimit",
         "Deadline",
