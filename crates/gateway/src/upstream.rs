@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_proto::BytesCodec;
@@ -103,9 +102,18 @@ struct Prepared {
 impl Prepared {
     /// Makes one attempt.
     async fn once(&self, calls: &Calls) -> (Result<Response<Bytes>, Status>, Processed) {
+        // Whether the message of the call has been taken to be sent: no method begins without its message.
         let message_taken = Arc::new(AtomicBool::new(false));
-        let attempt = Attempt { calls: calls.clone(), message_taken: Arc::clone(&message_taken) };
-        let mut client = Grpc::new(attempt).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let taken = Arc::clone(&message_taken);
+        let observed = calls.clone().map_request(move |request: http::Request<Body>| {
+            let taken = Arc::clone(&taken);
+            let note = move |frame| {
+                taken.store(true, Ordering::Release);
+                frame
+            };
+            request.map(|body| Body::new(body.map_frame(note)))
+        });
+        let mut client = Grpc::new(observed).max_decoding_message_size(MAX_ANSWER_BYTES);
         let mut request = Request::from_parts(self.metadata.clone(), self.extensions.clone(), self.message.clone());
         request.set_timeout(self.timeout);
         let answered = async {
@@ -127,33 +135,6 @@ enum Processed {
     No,
     /// The service may have begun.
     Perhaps,
-}
-
-/// The service for one attempt. It records that the message of the call has been taken to be sent, because no method begins without its
-/// message.
-#[derive(Clone)]
-struct Attempt {
-    calls: Calls,
-    message_taken: Arc<AtomicBool>,
-}
-
-impl Service<http::Request<Body>> for Attempt {
-    type Response = http::Response<Body>;
-    type Error = Status;
-    type Future = <Calls as Service<http::Request<Body>>>::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.calls.poll_ready(context)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let taken = Arc::clone(&self.message_taken);
-        let noted = move |frame| {
-            taken.store(true, Ordering::Release);
-            frame
-        };
-        self.calls.call(request.map(|body| Body::new(body.map_frame(noted))))
-    }
 }
 
 /// Adds an invalid session token to a call without a credential. The service may know the gateway itself by the certificate of its
