@@ -6,37 +6,23 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
 use crate::tls::TlsConnection;
 
 /// A connection, and bytes that are read before those of the connection.
 pub(super) struct Stream {
     prepended: &'static [u8],
-    wire: Wire,
-}
-
-enum Wire {
-    Plain(TcpStream),
-    Tls(Box<TlsConnection>),
-}
-
-/// Evaluates one expression for either kind of stream.
-macro_rules! either {
-    ($wire:expr, $stream:ident => $do:expr) => {
-        match $wire {
-            Wire::Plain($stream) => $do,
-            Wire::Tls($stream) => $do,
-        }
-    };
+    wire: Either<TcpStream, Box<TlsConnection>>,
 }
 
 impl Stream {
     pub(super) fn plain(stream: TcpStream) -> Self {
-        Self { prepended: &[], wire: Wire::Plain(stream) }
+        Self { prepended: &[], wire: Either::Left(stream) }
     }
 
     pub(super) fn tls(stream: TlsConnection) -> Self {
-        Self { prepended: &[], wire: Wire::Tls(Box::new(stream)) }
+        Self { prepended: &[], wire: Either::Right(Box::new(stream)) }
     }
 
     /// Makes these bytes the next ones to be read.
@@ -52,8 +38,8 @@ impl Stream {
     /// Waits until there is something to read. Returns false if the client has closed the connection.
     pub(super) async fn wait_readable(&mut self) -> io::Result<bool> {
         match &mut self.wire {
-            Wire::Plain(stream) => Ok(stream.peek(&mut [0]).await? > 0),
-            Wire::Tls(stream) => Ok(!stream.fill_buf().await?.is_empty()),
+            Either::Left(stream) => Ok(stream.peek(&mut [0]).await? > 0),
+            Either::Right(stream) => Ok(!stream.fill_buf().await?.is_empty()),
         }
     }
 }
@@ -66,21 +52,21 @@ impl AsyncRead for Stream {
             self.prepended = later;
             return Poll::Ready(Ok(()));
         }
-        either!(&mut self.wire, stream => Pin::new(stream).poll_read(cx, buffer))
+        Pin::new(&mut self.wire).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(&mut self.wire, stream => Pin::new(stream).poll_write(cx, bytes))
+        Pin::new(&mut self.wire).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(&mut self.wire, stream => Pin::new(stream).poll_flush(cx))
+        Pin::new(&mut self.wire).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(&mut self.wire, stream => Pin::new(stream).poll_shutdown(cx))
+        Pin::new(&mut self.wire).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -88,10 +74,10 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(&mut self.wire, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+        Pin::new(&mut self.wire).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        either!(&self.wire, stream => stream.is_write_vectored())
+        self.wire.is_write_vectored()
     }
 }
