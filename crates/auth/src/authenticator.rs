@@ -8,7 +8,6 @@ mod upkeep;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use access_tokens_domain::Error;
 use access_tokens_domain::observer::{NoObserver, Observer};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::reference::Reference;
@@ -122,15 +121,4 @@ impl<S: Store + AccountStore> Authenticator<S> {
 /// Returns the unit of a caller that names none, if the unit exists.
 fn default_unit(reference: &Reference, credential: &Credential) -> Option<String> {
     credential.default_unit.clone().filter(|unit| reference.units.contains_key(unit))
-}
-
-/// Returns the message of an error and of all its causes, for the log.
-fn cause(error: &Error) -> String {
-    let mut text = error.message().to_owned();
-    let mut next = error.cause().map(|cause| cause as &dyn std::error::Error);
-    while let Some(one) = next {
-        text = format!("{text}: {one}");
-        next = one.source();
-    }
-    text
 }

@@ -166,27 +166,16 @@ pub(super) fn connection_closing() -> Error {
 /// Logs the cause of an error, which the caller does not learn.
 pub(super) fn log(error: &Error) {
     let reason = error.reason().name();
-    match error.cause() {
+    match error.causes() {
         Some(cause) if error.reason() == Reason::Internal => {
-            tracing::error!(%reason, cause = %chain(cause), "a call failed by a fault of the service");
+            tracing::error!(%reason, %cause, "a call failed by a fault of the service");
         }
-        Some(cause) => tracing::warn!(%reason, cause = %chain(cause), "a call failed"),
+        Some(cause) => tracing::warn!(%reason, %cause, "a call failed"),
         None if error.reason() == Reason::Internal => {
             tracing::error!(%reason, cause = error.message(), "a call failed by a fault of the service");
         }
         None => {}
     }
-}
-
-/// Returns the texts of an error and its causes. `Debug` would show more than may be logged.
-fn chain(error: &(dyn std::error::Error + Send + Sync)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(next) = source {
-        text = format!("{text}: {next}");
-        source = next.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use access_tokens_domain::session::{Caller, Session};
 use access_tokens_domain::store::{AccountStore, KeyTerms, Store, UserAccount};
 use access_tokens_domain::{Error, Result};
 
-use super::{Authenticator, KnownKey, KnownUser, cause, default_unit};
+use super::{Authenticator, KnownKey, KnownUser, default_unit};
 use crate::api_key::PresentedKey;
 use crate::certificate_bindings::BoundUser;
 
@@ -80,7 +80,9 @@ impl<S: Store + AccountStore> Authenticator<S> {
         match replaced.await {
             Ok(true) => tracing::info!(api_key = key.id, "hash of the API key replaced by one under the current key"),
             Ok(false) => {}
-            Err(error) => tracing::debug!(api_key = key.id, cause = cause(&error), "hash of the API key not replaced"),
+            Err(error) => {
+                tracing::debug!(api_key = key.id, cause = error.with_causes(), "hash of the API key not replaced")
+            }
         }
     }
 
@@ -113,7 +115,9 @@ impl<S: Store + AccountStore> Authenticator<S> {
                 Ok(None) => {
                     tracing::warn!(organisation, username, "a certificate stands for a user that does not exist yet");
                 }
-                Err(error) => tracing::warn!(cause = cause(&error), "the user of a certificate cannot be looked up"),
+                Err(error) => {
+                    tracing::warn!(cause = error.with_causes(), "the user of a certificate cannot be looked up")
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use access_tokens_domain::store::{AccountStore, Store};
 use access_tokens_domain::{Error, Result};
 use tokio::time::timeout;
 
-use super::{Authenticator, cause};
+use super::Authenticator;
 
 /// Interval at which releases of other replicas are read. It is below the age at which a call would have to wait for
 /// them.
@@ -59,7 +59,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         loop {
             ticks.tick().await;
             if let Err(error) = with_timeout(async { Ok(self.store.sweep_logins(self.clock.now()).await?) }).await {
-                tracing::warn!(cause = cause(&error), "expired log-in attempts cannot be deleted");
+                tracing::warn!(cause = error.with_causes(), "expired log-in attempts cannot be deleted");
             }
         }
     }
@@ -73,7 +73,9 @@ impl<S: Store + AccountStore> Authenticator<S> {
             ticks.tick().await;
             let refreshed = with_timeout(self.refresh_released()).await;
             match &refreshed {
-                Err(error) if !failing => tracing::warn!(cause = cause(error), "released sessions cannot be read"),
+                Err(error) if !failing => {
+                    tracing::warn!(cause = error.with_causes(), "released sessions cannot be read")
+                }
                 Ok(()) if failing => tracing::info!("released sessions can be read again"),
                 _ => {}
             }
@@ -84,7 +86,9 @@ impl<S: Store + AccountStore> Authenticator<S> {
             has_expired_rows |= count % EXPIRY_INTERVAL_REFRESHES == 0;
             match with_timeout(self.write_deferred(has_expired_rows)).await {
                 Ok(more) => has_expired_rows = more,
-                Err(error) => tracing::warn!(cause = cause(&error), "sessions and uses of API keys cannot be written"),
+                Err(error) => {
+                    tracing::warn!(cause = error.with_causes(), "sessions and uses of API keys cannot be written")
+                }
             }
         }
     }

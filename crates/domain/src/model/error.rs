@@ -225,8 +225,20 @@ impl Error {
     }
 
     /// Returns the cause, for the log only.
-    pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         self.cause.as_deref()
+    }
+
+    /// Returns the texts of all causes, for the log only. `Debug` would show more than may be logged.
+    pub fn causes(&self) -> Option<String> {
+        let first = self.cause().map(|cause| cause as &dyn std::error::Error);
+        let all = std::iter::successors(first, |cause| cause.source()).map(ToString::to_string);
+        self.cause.is_some().then(|| all.collect::<Vec<_>>().join(": "))
+    }
+
+    /// Returns the message and the texts of all causes, for the log and for operators.
+    pub fn with_causes(&self) -> String {
+        self.causes().map_or_else(|| self.message.clone(), |causes| format!("{}: {causes}", self.message))
     }
 }
 

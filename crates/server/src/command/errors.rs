@@ -6,12 +6,7 @@ use anyhow::anyhow;
 
 /// Returns an error with all its causes, including the text of the driver. Only operators run commands, so that it may be shown.
 pub(super) fn with_causes(error: &Error) -> String {
-    let mut text = format!("{} {}", error.reason().name(), error.message());
-    let cause = error.cause().map(|cause| cause as &dyn std::error::Error);
-    for cause in std::iter::successors(cause, |cause| cause.source()) {
-        text.push_str(&format!(": {cause}"));
-    }
-    text
+    format!("{} {}", error.reason().name(), error.with_causes())
 }
 
 /// Returns whether the message of a driver reports a damaged SQLite file.
