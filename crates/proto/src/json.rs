@@ -36,9 +36,9 @@ pub fn from_value<M: Message + Name + Default>(json: &Json) -> Result<M, Vec<Fie
 
 /// Reads a message from JSON as [`from_value`] does, of a type that is known at run time.
 pub fn dynamic_from_value(descriptor: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Vec<FieldViolation>> {
-    let mut violations = Vec::new();
-    let dynamic = read_message(descriptor, json, "", &mut violations);
-    dynamic.filter(|_| violations.is_empty()).ok_or(violations)
+    let mut reader = Reader::default();
+    let dynamic = reader.message(descriptor, json, "");
+    dynamic.filter(|_| reader.violations.is_empty()).ok_or(reader.violations)
 }
 
 /// Returns the canonical form of a field mask: that of `udf_date_1` and `a_b.c_d` is `udfDate1,aB.cD`.
@@ -124,99 +124,98 @@ fn write_enum(kind: &Kind, number: i32) -> Json {
     value.map_or_else(|| Json::from(number), |value| Json::from(value.name()))
 }
 
-fn read_message(
-    descriptor: &MessageDescriptor,
-    json: &Json,
-    path: &str,
-    violations: &mut Vec<FieldViolation>,
-) -> Option<DynamicMessage> {
-    match (descriptor.full_name(), json) {
-        (TIMESTAMP, Json::String(text)) => match read_timestamp(text) {
-            Some(timestamp) => Some(transcode(descriptor.clone(), &timestamp)),
-            None => invalid(path, "must be a date and time as in RFC 3339, such as 2017-09-14T12:18:01Z", violations),
-        },
-        (FIELD_MASK, Json::String(text)) => Some(transcode(descriptor.clone(), &field_mask_from_str(text))),
-        (TIMESTAMP, _) => invalid(path, "must be a date and time in a string", violations),
-        (FIELD_MASK, _) => invalid(path, "must be a string of comma-separated paths", violations),
-        (_, Json::Object(members)) => Some(read_members(descriptor, members, path, violations)),
-        _ => invalid(path, "must be an object", violations),
-    }
+/// Reads messages and collects violations.
+#[derive(Default)]
+struct Reader {
+    violations: Vec<FieldViolation>,
 }
 
-fn read_members(
-    descriptor: &MessageDescriptor,
-    members: &Map<String, Json>,
-    path: &str,
-    violations: &mut Vec<FieldViolation>,
-) -> DynamicMessage {
-    let mut message = DynamicMessage::new(descriptor.clone());
-    for (key, json) in members {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        let field = descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key));
-        let Some(field) = field else {
-            let description = format!("unknown field; known: {}", known_names(descriptor).join(", "));
-            violations.push(FieldViolation::new(ErrorReason::UnknownField, path, description));
-            continue;
-        };
-        if json.is_null() {
-            continue;
-        }
-        if let Some(other) = set_already(&message, &field) {
-            let description = format!("excludes `{other}`: only one of them may be given");
-            violations.push(FieldViolation::new(ErrorReason::InvalidIdentifier, path, description));
-            continue;
-        }
-        if let Some(value) = read_field(&field, json, &path, violations) {
-            message.set_field(&field, value);
+impl Reader {
+    fn message(&mut self, descriptor: &MessageDescriptor, json: &Json, path: &str) -> Option<DynamicMessage> {
+        match (descriptor.full_name(), json) {
+            (TIMESTAMP, Json::String(text)) => match read_timestamp(text) {
+                Some(timestamp) => Some(transcode(descriptor.clone(), &timestamp)),
+                None => self.invalid(path, "must be a date and time as in RFC 3339, such as 2017-09-14T12:18:01Z"),
+            },
+            (FIELD_MASK, Json::String(text)) => Some(transcode(descriptor.clone(), &field_mask_from_str(text))),
+            (TIMESTAMP, _) => self.invalid(path, "must be a date and time in a string"),
+            (FIELD_MASK, _) => self.invalid(path, "must be a string of comma-separated paths"),
+            (_, Json::Object(members)) => Some(self.members(descriptor, members, path)),
+            _ => self.invalid(path, "must be an object"),
         }
     }
-    message
+
+    fn members(&mut self, descriptor: &MessageDescriptor, members: &Map<String, Json>, path: &str) -> DynamicMessage {
+        let mut message = DynamicMessage::new(descriptor.clone());
+        for (key, json) in members {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            let field = descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key));
+            let Some(field) = field else {
+                let description = format!("unknown field; known: {}", known_names(descriptor).join(", "));
+                self.violations.push(FieldViolation::new(ErrorReason::UnknownField, path, description));
+                continue;
+            };
+            if json.is_null() {
+                continue;
+            }
+            if let Some(other) = set_already(&message, &field) {
+                let description = format!("excludes `{other}`: only one of them may be given");
+                self.violations.push(FieldViolation::new(ErrorReason::InvalidIdentifier, path, description));
+                continue;
+            }
+            if let Some(value) = self.field(&field, json, &path) {
+                message.set_field(&field, value);
+            }
+        }
+        message
+    }
+
+    fn field(&mut self, field: &FieldDescriptor, json: &Json, path: &str) -> Option<Value> {
+        if !field.is_list() {
+            return self.value(&field.kind(), json, path);
+        }
+        let Some(items) = json.as_array() else { return self.invalid(path, "must be an array") };
+        let items = items.iter().enumerate();
+        let values = items.filter_map(|(index, json)| self.value(&field.kind(), json, &format!("{path}[{index}]")));
+        Some(Value::List(values.collect()))
+    }
+
+    fn value(&mut self, kind: &Kind, json: &Json, path: &str) -> Option<Value> {
+        let value = match kind {
+            Kind::Message(descriptor) => return self.message(descriptor, json, path).map(Value::Message),
+            Kind::Enum(descriptor) => return self.enumeration(descriptor, json, path),
+            Kind::String => json.as_str().map(|text| Value::String(text.to_owned())).ok_or("must be a string"),
+            Kind::Bool => json.as_bool().map(Value::Bool).ok_or("must be true or false"),
+            Kind::Double => read_float(json).map(Value::F64).ok_or("must be a number"),
+            Kind::Int32 => integer(json).map(Value::I32).ok_or("must be an integer of 32 bits"),
+            Kind::Int64 => integer(json).map(Value::I64).ok_or("must be an integer of 64 bits"),
+            // No field of the contract has another type. A test checks it.
+            _ => Err("cannot be given as JSON"),
+        };
+        value.map_or_else(|description| self.invalid(path, description), Some)
+    }
+
+    fn enumeration(&mut self, descriptor: &EnumDescriptor, json: &Json, path: &str) -> Option<Value> {
+        let by_name = json.as_str().and_then(|name| descriptor.get_value_by_name(name));
+        let by_number = || json.as_i64().and_then(|number| descriptor.get_value(i32::try_from(number).ok()?));
+        if let Some(value) = by_name.or_else(by_number) {
+            return Some(Value::EnumNumber(value.number()));
+        }
+        let names: Vec<_> =
+            descriptor.values().filter(|value| value.number() != 0).map(|v| v.name().to_owned()).collect();
+        self.invalid(path, &format!("must be one of {}", names.join(", ")))
+    }
+
+    fn invalid<T>(&mut self, path: &str, description: &str) -> Option<T> {
+        self.violations.push(FieldViolation::invalid(path, description));
+        None
+    }
 }
 
 /// Returns the name of a field of the same oneof, or of the same field under its other name, that was already read.
 fn set_already(message: &DynamicMessage, field: &FieldDescriptor) -> Option<String> {
     let same: Vec<_> = field.containing_oneof().map_or_else(|| vec![field.clone()], |oneof| oneof.fields().collect());
     same.iter().find(|other| message.has_field(other)).map(|other| other.name().to_owned())
-}
-
-fn read_field(field: &FieldDescriptor, json: &Json, path: &str, violations: &mut Vec<FieldViolation>) -> Option<Value> {
-    if !field.is_list() {
-        return read(&field.kind(), json, path, violations);
-    }
-    let Some(items) = json.as_array() else { return invalid(path, "must be an array", violations) };
-    let items = items.iter().enumerate();
-    let values = items.filter_map(|(index, json)| read(&field.kind(), json, &format!("{path}[{index}]"), violations));
-    Some(Value::List(values.collect()))
-}
-
-fn read(kind: &Kind, json: &Json, path: &str, violations: &mut Vec<FieldViolation>) -> Option<Value> {
-    let value = match kind {
-        Kind::Message(descriptor) => return read_message(descriptor, json, path, violations).map(Value::Message),
-        Kind::Enum(descriptor) => return read_enum(descriptor, json, path, violations),
-        Kind::String => json.as_str().map(|text| Value::String(text.to_owned())).ok_or("must be a string"),
-        Kind::Bool => json.as_bool().map(Value::Bool).ok_or("must be true or false"),
-        Kind::Double => read_float(json).map(Value::F64).ok_or("must be a number"),
-        Kind::Int32 => integer(json).map(Value::I32).ok_or("must be an integer of 32 bits"),
-        Kind::Int64 => integer(json).map(Value::I64).ok_or("must be an integer of 64 bits"),
-        // No field of the contract has another type. A test checks it.
-        _ => Err("cannot be given as JSON"),
-    };
-    value.map_or_else(|description| invalid(path, description, violations), Some)
-}
-
-fn read_enum(
-    descriptor: &EnumDescriptor,
-    json: &Json,
-    path: &str,
-    violations: &mut Vec<FieldViolation>,
-) -> Option<Value> {
-    let by_name = json.as_str().and_then(|name| descriptor.get_value_by_name(name));
-    let by_number = || json.as_i64().and_then(|number| descriptor.get_value(i32::try_from(number).ok()?));
-    if let Some(value) = by_name.or_else(by_number) {
-        return Some(Value::EnumNumber(value.number()));
-    }
-    let names: Vec<_> = descriptor.values().filter(|value| value.number() != 0).map(|v| v.name().to_owned()).collect();
-    invalid(path, &format!("must be one of {}", names.join(", ")), violations)
 }
 
 /// Reads an integer. It may be a number, also in the form `3.0`, or a string.
@@ -251,9 +250,4 @@ fn read_timestamp(text: &str) -> Option<Timestamp> {
     }
     let timestamp: Timestamp = text.parse().ok()?;
     (-62_135_596_800..=253_402_300_799).contains(&timestamp.seconds).then_some(timestamp)
-}
-
-fn invalid<T>(path: &str, description: &str, violations: &mut Vec<FieldViolation>) -> Option<T> {
-    violations.push(FieldViolation::invalid(path, description));
-    None
 }
