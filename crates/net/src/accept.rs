@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::handshake::{Handshake, HandshakenClient, Handshakes};
 use super::limit_key::LimitKey;
 use super::port::Port;
 use crate::client_address::ClientAddress;
-use crate::evicting_set::{EvictingSet, MemberId};
+use crate::evicting_set::{Membership, SharedEvictingSet};
 use crate::protection::Protection;
 
 /// Maximum number of clients that have not completed their handshake. They do not count as connections.
@@ -71,28 +71,15 @@ impl ConnectionPermit {
     }
 }
 
-/// Connections over which no authenticated call has come, by address.
-type AnonymousConnections = Arc<Mutex<EvictingSet<LimitKey, oneshot::Sender<()>>>>;
-
-/// Membership of a connection among the anonymous ones. It ends when it is dropped.
-#[derive(Debug)]
-pub(crate) struct AnonymousConnection {
-    anonymous_connections: AnonymousConnections,
-    limit_key: LimitKey,
-    id: MemberId,
-}
-
-impl Drop for AnonymousConnection {
-    fn drop(&mut self) {
-        self.anonymous_connections.lock().unwrap_or_else(PoisonError::into_inner).remove(self.limit_key, self.id);
-    }
-}
+/// Membership of a connection among the anonymous ones.
+type AnonymousConnection = Membership<LimitKey, oneshot::Sender<()>>;
 
 /// Accepts connections up to a limit. Further ones wait in the queue of the operating system.
 pub(super) struct Acceptor {
     port: Port,
     permits: Arc<Semaphore>,
-    anonymous_connections: AnonymousConnections,
+    /// Connections over which no authenticated call has come, by address.
+    anonymous_connections: SharedEvictingSet<LimitKey, oneshot::Sender<()>>,
     trusted_proxies: Arc<[Network]>,
     handshakes: Handshakes,
     /// A client that has completed its handshake and waits for a permit. It is kept here, so that it is not lost when
@@ -108,11 +95,11 @@ impl Acceptor {
             false => (MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS),
         };
         let handshakes = Handshakes::new(handshake, max, per_address, Arc::clone(&port.dropped));
-        let anonymous_connections = EvictingSet::new(limits.max_connections, limits.anonymous_per_address);
+        let anonymous_connections = SharedEvictingSet::new(limits.max_connections, limits.anonymous_per_address);
         Self {
             port,
             permits: Arc::new(Semaphore::new(limits.max_connections)),
-            anonymous_connections: Arc::new(Mutex::new(anonymous_connections)),
+            anonymous_connections,
             trusted_proxies: limits.trusted_proxies,
             handshakes,
             waiting_client: None,
@@ -152,18 +139,15 @@ impl Acceptor {
         }
         let limit_key = LimitKey::of_address(Some(ClientAddress::new(address)));
         let (evict, evicted) = oneshot::channel();
-        let (id, evicted_member) =
-            self.anonymous_connections.lock().unwrap_or_else(PoisonError::into_inner).insert(limit_key, evict);
+        let (anonymous, evicted_member) = self.anonymous_connections.join(limit_key, evict);
         self.close(evicted_member);
-        let anonymous =
-            AnonymousConnection { anonymous_connections: Arc::clone(&self.anonymous_connections), limit_key, id };
         ConnectionPermit { _permit: permit, anonymous: Some(anonymous), evicted: Some(evicted), displaced: false }
     }
 
     /// Requests the closing of an anonymous connection, if there is one.
     fn make_room(&self) {
         loop {
-            let evicted = self.anonymous_connections.lock().unwrap_or_else(PoisonError::into_inner).evict();
+            let evicted = self.anonymous_connections.evict();
             // A connection that has already ended makes no room.
             if evicted.is_none() || self.close(evicted) {
                 return;

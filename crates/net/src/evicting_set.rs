@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Members by key and age, at most `max_per_key` of one key and at most `max` together.
 ///
@@ -25,12 +26,12 @@ pub struct MemberId(u64);
 
 impl<K: Copy + Eq + Hash, T> EvictingSet<K, T> {
     /// Makes an empty set. Both limits are at least 1.
-    pub fn new(max: usize, max_per_key: usize) -> Self {
+    pub(crate) fn new(max: usize, max_per_key: usize) -> Self {
         Self { max: max.max(1), max_per_key: max_per_key.max(1), members: HashMap::new(), count: 0, next: 0 }
     }
 
     /// Adds a member. Returns its id, and the member that it displaces, if any.
-    pub fn insert(&mut self, key: K, member: T) -> (MemberId, Option<T>) {
+    pub(crate) fn insert(&mut self, key: K, member: T) -> (MemberId, Option<T>) {
         let of_key = self.members.get(&key).map_or(0, BTreeMap::len);
         let displaced = if of_key >= self.max_per_key {
             self.pop(key)
@@ -47,7 +48,7 @@ impl<K: Copy + Eq + Hash, T> EvictingSet<K, T> {
     }
 
     /// Removes a member. Returns None if it was displaced before.
-    pub fn remove(&mut self, key: K, id: MemberId) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: K, id: MemberId) -> Option<T> {
         let of_key = self.members.get_mut(&key)?;
         let member = of_key.remove(&id.0)?;
         self.count -= 1;
@@ -58,7 +59,7 @@ impl<K: Copy + Eq + Hash, T> EvictingSet<K, T> {
     }
 
     /// Removes the oldest member of the key that has the most members.
-    pub(crate) fn evict(&mut self) -> Option<T> {
+    fn evict(&mut self) -> Option<T> {
         let age = |of_key: &BTreeMap<u64, T>| Reverse(of_key.first_key_value().map(|(id, _)| *id));
         let (key, _) = self.members.iter().max_by_key(|(_, of_key)| (of_key.len(), age(of_key)))?;
         self.pop(*key)
@@ -68,11 +69,51 @@ impl<K: Copy + Eq + Hash, T> EvictingSet<K, T> {
         let id = *self.members.get(&key)?.first_key_value()?.0;
         self.remove(key, MemberId(id))
     }
+}
+
+/// An [`EvictingSet`] that tasks share.
+#[derive(Debug)]
+pub struct SharedEvictingSet<K, T>(Arc<Mutex<EvictingSet<K, T>>>);
+
+/// Membership in a [`SharedEvictingSet`]. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Membership<K: Copy + Eq + Hash, T> {
+    set: Arc<Mutex<EvictingSet<K, T>>>,
+    key: K,
+    id: MemberId,
+}
+
+impl<K: Copy + Eq + Hash, T> SharedEvictingSet<K, T> {
+    /// Makes an empty set. Both limits are at least 1.
+    pub fn new(max: usize, max_per_key: usize) -> Self {
+        Self(Arc::new(Mutex::new(EvictingSet::new(max, max_per_key))))
+    }
+
+    /// Adds a member. Returns its membership, and the member that it displaces, if any.
+    pub fn join(&self, key: K, member: T) -> (Membership<K, T>, Option<T>) {
+        let (id, displaced) = lock(&self.0).insert(key, member);
+        (Membership { set: Arc::clone(&self.0), key, id }, displaced)
+    }
+
+    /// Removes the oldest member of the key that has the most members.
+    pub(crate) fn evict(&self) -> Option<T> {
+        lock(&self.0).evict()
+    }
 
     /// Returns the number of members.
     pub fn count(&self) -> usize {
-        self.count
+        lock(&self.0).count
     }
+}
+
+impl<K: Copy + Eq + Hash, T> Drop for Membership<K, T> {
+    fn drop(&mut self) {
+        lock(&self.set).remove(self.key, self.id);
+    }
+}
+
+fn lock<T>(set: &Mutex<T>) -> MutexGuard<'_, T> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -89,7 +130,7 @@ mod tests {
         assert_eq!(set.insert("a", 4).1, Some(2));
         assert_eq!(set.remove("b", other), Some(0));
         assert_eq!(set.remove("b", other), None);
-        assert_eq!(set.count(), 2);
+        assert_eq!(set.count, 2);
     }
 
     #[test]
@@ -103,6 +144,6 @@ mod tests {
         assert_eq!(set.insert("newer", 5).1, Some(2));
         // Each key has one member: the oldest of all is displaced.
         assert_eq!(set.insert("newest", 6).1, Some(0));
-        assert_eq!(set.count(), 4);
+        assert_eq!(set.count, 4);
     }
 }

@@ -3,9 +3,7 @@
 //! A client that sends half of a message and then nothing occupies a stream of its own connection, and nothing that other clients need.
 //! The number of incomplete messages is bounded, for each party and in total; a new one evicts the oldest.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use access_tokens_net::evicting_set::{EvictingSet, MemberId};
+use access_tokens_net::evicting_set::SharedEvictingSet;
 use access_tokens_net::limit_key::LimitKey;
 use futures::FutureExt;
 use http_body_util::{BodyExt, Full};
@@ -22,11 +20,9 @@ const MAX_PENDING_PER_PARTY: usize = MAX_PENDING / 8;
 /// Bytes of a gRPC frame before its message: a flag and the length.
 const FRAME_HEADER_BYTES: usize = 5;
 
-type Set = EvictingSet<LimitKey, oneshot::Sender<()>>;
-
-/// Receives messages, and knows all incomplete ones of the process. Clones share them.
-#[derive(Debug, Clone)]
-pub(super) struct MessageReceiver(Arc<Mutex<Set>>);
+/// Receives messages, and knows all incomplete ones of the process.
+#[derive(Debug)]
+pub(super) struct MessageReceiver(SharedEvictingSet<LimitKey, oneshot::Sender<()>>);
 
 /// A reason why a message is incomplete.
 #[derive(Debug)]
@@ -41,7 +37,7 @@ pub(super) enum ReceiveError {
 
 impl MessageReceiver {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(EvictingSet::new(MAX_PENDING, MAX_PENDING_PER_PARTY))))
+        Self(SharedEvictingSet::new(MAX_PENDING, MAX_PENDING_PER_PARTY))
     }
 
     /// Waits for the end of a body, and returns it with its size in bytes. If the body is larger than `limit`, only its beginning is
@@ -75,7 +71,8 @@ impl MessageReceiver {
         deadline: Instant,
     ) -> Result<(Body, usize), ReceiveError> {
         let (evict, evicted) = oneshot::channel();
-        let _pending = PendingMessage::begin(self, party, evict);
+        // Dropping the sender of the evicted message informs that message.
+        let (_pending, _) = self.0.join(party, evict);
         let rest = async {
             while !read.push(body.frame().await)? {}
             Ok::<_, ReceiveError>(())
@@ -87,31 +84,6 @@ impl MessageReceiver {
             () = sleep_until(deadline) => return Err(ReceiveError::TimedOut),
         }
         Ok(read.into_body())
-    }
-
-    fn set(&self) -> MutexGuard<'_, Set> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The entry of an incomplete message.
-struct PendingMessage<'a> {
-    messages: &'a MessageReceiver,
-    party: LimitKey,
-    id: MemberId,
-}
-
-impl<'a> PendingMessage<'a> {
-    fn begin(messages: &'a MessageReceiver, party: LimitKey, evict: oneshot::Sender<()>) -> Self {
-        // The set returns the sender of the evicted message. Dropping it here informs that message.
-        let (id, _) = messages.set().insert(party, evict);
-        Self { messages, party, id }
-    }
-}
-
-impl Drop for PendingMessage<'_> {
-    fn drop(&mut self) {
-        self.messages.set().remove(self.party, self.id);
     }
 }
 
@@ -192,7 +164,7 @@ mod tests {
         }
         let slow = slow([&b"abc"[..], b"def"].into_iter(), Duration::from_secs(2));
         assert_eq!(receive(&messages, 1, slow).await.expect("complete"), b"abcdef");
-        assert_eq!(messages.set().count(), 0);
+        assert_eq!(messages.0.count(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -204,7 +176,7 @@ mod tests {
             assert!(matches!(receive(&messages, 1, body).await, Err(ReceiveError::TimedOut)));
             assert_eq!(started.elapsed().as_secs(), 5);
         }
-        assert_eq!(messages.set().count(), 0);
+        assert_eq!(messages.0.count(), 0);
     }
 
     #[tokio::test(start_paused = true)]
