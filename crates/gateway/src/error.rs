@@ -21,13 +21,6 @@ const ERROR_CAUSE: HeaderName = HeaderName::from_static("x-error-cause");
 
 /// Maximum number of violations that one response names.
 const MAX_SHOWN_VIOLATIONS: usize = 20;
-/// Maximum number of characters that a response repeats of a name in the request.
-const MAX_SHOWN_CHARACTERS: usize = 64;
-
-/// Returns as much of a name as an error repeats.
-pub(crate) fn shown(name: &str) -> String {
-    name.chars().take(MAX_SHOWN_CHARACTERS).collect()
-}
 
 /// A call that is answered with an error.
 #[derive(Debug)]

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::fmt;
 
 use access_tokens_proto::FieldViolation;
+use access_tokens_proto::fields::shown;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-
-use crate::error::shown;
 
 /// Maximum depth of nesting.
 const MAX_DEPTH: usize = 32;

@@ -8,6 +8,14 @@ use prost_types::FieldMask;
 
 use crate::{descriptor_of, descriptor_pool, from_dynamic, to_dynamic};
 
+/// Maximum number of characters that an error repeats of a name in a request.
+const MAX_SHOWN_CHARACTERS: usize = 64;
+
+/// Returns as much of an unknown name as an error repeats.
+pub fn shown(name: &str) -> String {
+    name.chars().take(MAX_SHOWN_CHARACTERS).collect()
+}
+
 /// A path of a field mask that names no field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPath {
@@ -19,7 +27,7 @@ pub struct UnknownPath {
 
 impl fmt::Display for UnknownPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown field `{}`; ", self.segment)?;
+        write!(f, "unknown field `{}`; ", shown(&self.segment))?;
         if self.known.is_empty() {
             write!(f, "there are none here")
         } else {

@@ -5,13 +5,13 @@ mod read;
 mod scalar;
 
 use access_tokens_proto::FieldViolation;
-use access_tokens_proto::fields::validate_path;
+use access_tokens_proto::fields::{shown, validate_path};
 use access_tokens_proto::v1::ErrorReason;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use prost_reflect::prost::Message;
 
-use crate::error::{ApiError, shown};
+use crate::error::ApiError;
 use crate::json::{self, JsonValue};
 use crate::response::{self, Plans, Selection};
 use crate::route::{Mount, Route};

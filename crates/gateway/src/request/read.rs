@@ -9,12 +9,12 @@
 
 use access_tokens_domain::time::TimeZone;
 use access_tokens_proto::FieldViolation;
+use access_tokens_proto::fields::shown;
 use access_tokens_proto::options::is_optional;
 use access_tokens_proto::v1::ErrorReason;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor, Value};
 
 use super::{query, scalar};
-use crate::error::shown;
 use crate::json::{JsonValue, join};
 
 /// Name of the field with the paths that an update writes.

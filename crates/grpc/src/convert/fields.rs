@@ -9,9 +9,8 @@ use prost_types::FieldMask;
 
 /// The field of a request that holds the mask.
 const FIELD: &str = "fields_set";
-/// Maximum number of unknown paths that one error names, and maximum number of characters of each.
+/// Maximum number of unknown paths that one error names.
 pub(super) const SHOWN_PATHS: usize = 5;
-const SHOWN_CHARACTERS: usize = 64;
 
 /// Returns the fields that a mask selects of a message of type `M`. Without paths, or with `*`, these are all fields. A path that names
 /// no field is a violation that lists those that exist.
@@ -24,10 +23,9 @@ pub(crate) fn selection<M: Name>(mask: Option<&FieldMask>, violations: &mut Viol
         let path = path.as_str();
         if path == "*" {
             all = true;
-        } else if let Err(mut found) = validate_path_of::<M>(path) {
+        } else if let Err(found) = validate_path_of::<M>(path) {
             unknown += 1;
             if unknown <= SHOWN_PATHS {
-                found.segment = shown(&found.segment);
                 violations.add(Reason::UnknownField, FIELD, found.to_string());
             }
         } else {
@@ -35,11 +33,6 @@ pub(crate) fn selection<M: Name>(mask: Option<&FieldMask>, violations: &mut Viol
         }
     }
     if all || selection == FieldSelection::NONE { FieldSelection::All } else { selection }
-}
-
-/// Returns as much of an unknown name as an error repeats.
-pub(super) fn shown(name: &str) -> String {
-    name.chars().take(SHOWN_CHARACTERS).collect()
 }
 
 /// Returns a path in the spelling of the contract. Masks in JSON, as grpcurl takes them, are in camel case, and arrive without the

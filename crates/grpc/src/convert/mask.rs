@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use access_tokens_domain::Reason;
 use access_tokens_domain::error::Violations;
+use access_tokens_proto::fields::shown;
 use prost_types::FieldMask;
 
-use super::fields::{SHOWN_PATHS, shown, spelled};
+use super::fields::{SHOWN_PATHS, spelled};
 
 /// The field of a request that holds the mask.
 const FIELD: &str = "update_mask";

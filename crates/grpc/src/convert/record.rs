@@ -11,7 +11,6 @@ use access_tokens_proto::{fields, json};
 use prost::Name;
 use serde_json::Value;
 
-use super::fields::shown;
 use crate::status;
 
 /// Names of the fields of a request that are not the record.
@@ -79,8 +78,7 @@ pub(crate) fn record(request: &v1::ImportDirectoryRequest) -> Result<Record> {
 /// Sets the member at the path to null.
 fn clear(kind: Kind, object: &mut Object, path: &str, violations: &mut Violations) {
     let full_path = format!("{}.{path}", kind.name());
-    if let Err(mut unknown) = fields::validate_path(&v1::ImportDirectoryRequest::full_name(), &full_path) {
-        unknown.segment = shown(&unknown.segment);
+    if let Err(unknown) = fields::validate_path(&v1::ImportDirectoryRequest::full_name(), &full_path) {
         violations.add(Reason::UnknownField, NULL_FIELDS, unknown.to_string());
         return;
     }
