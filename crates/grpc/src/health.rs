@@ -41,6 +41,8 @@ pub enum Readiness {
     NoConnection,
     /// The database has stopped answering.
     Away,
+    /// The database answers, and is a standby.
+    Standby,
     /// The database answers and cannot be written, for this reason.
     Unwritable(&'static str),
     /// The process was asked to stop.
@@ -59,6 +61,7 @@ impl Readiness {
             Self::ForeignKeys => "the keys are not those of the database: `access-tokens doctor` says more",
             Self::NoConnection => "the database gives no connection to calls",
             Self::Away => "the database does not answer",
+            Self::Standby => "the database is a standby (in recovery)",
             Self::Stopping => "stopping",
         };
         Err(format!("not ready: {why}"))

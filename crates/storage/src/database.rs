@@ -14,9 +14,11 @@ use crate::error::store_error;
 use crate::lookup::Lookup;
 use crate::migration;
 use crate::options::{DatabaseOptions, SetupError, setup_error};
+use crate::postgres::health::Outage;
 use crate::postgres::pools::Pools;
 use crate::postgres::replicas::Replicas;
 use crate::postgres::rights;
+use crate::postgres::servers::UrlUse;
 use crate::postgres::{self, Purpose};
 use crate::reference::ReferenceCache;
 use crate::sql::Sql;
@@ -97,11 +99,11 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         let identity = sqlite::identity(&file);
         Backend::Sqlite { readers, read_pool, writer, file, identity, closing, claim: Mutex::default() }
     } else if postgres::url::accepts(&options.url) {
-        postgres::url::check_url(&options)?;
+        postgres::url::check_url(&options, UrlUse::Primary)?;
         postgres::url::warn_of_ignored_parameters(&options.url);
         let pools = Pools::open(&options).await?;
         replicas = Replicas::of(&options, &pools)?;
-        postgres::url::warn_of_unverified_server(&options.url);
+        postgres::url::warn_of_unverified_server(&options.url, UrlUse::Primary);
         Backend::Postgres(pools)
     } else {
         return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));
@@ -129,8 +131,8 @@ impl Database {
                 let closed = connection.close().await;
                 return result.and(closed).map_err(failed);
             }
-            Backend::Postgres(_) => {
-                let connection = postgres::connect(&self.options, Purpose::Migrate).await.map_err(setup_error)?;
+            Backend::Postgres(pools) => {
+                let connection = self.connect_to_migrate(pools).await?;
                 let result = rights::prepare(&connection, &self.options).await;
                 let result = match result {
                     Ok(()) => migration::migrate_postgres(&connection, self.options.migration_lock_timeout).await,
@@ -148,11 +150,16 @@ impl Database {
     /// tables were empty may use any index until then, or until PostgreSQL analyses them itself. SQLite needs no
     /// statistics.
     pub async fn analyze(&self) -> Result<()> {
-        let Backend::Postgres(_) = &*self.backend else { return Ok(()) };
-        let connection = postgres::connect(&self.options, Purpose::Migrate).await.map_err(setup_error)?;
+        let Backend::Postgres(pools) = &*self.backend else { return Ok(()) };
+        let connection = self.connect_to_migrate(pools).await?;
         let result = connection.execute_unprepared(ANALYZE).await.map(|_| ());
         let closed = connection.close().await;
         result.and(closed).map_err(setup_error)
+    }
+
+    async fn connect_to_migrate(&self, pools: &Pools) -> Result<DatabaseConnection> {
+        let server = pools.server();
+        postgres::connect(&self.options, &server, Purpose::Migrate, pools.alarm(), None).await.map_err(setup_error)
     }
 
     /// Returns the names of the migrations that are not applied yet. The service is ready only when there are none.
@@ -177,7 +184,7 @@ impl Database {
     pub async fn connection_problem(&self) -> Option<SetupError> {
         match &*self.backend {
             Backend::Sqlite { .. } => None,
-            Backend::Postgres(pools) => pools.exhaustion(&self.options).await,
+            Backend::Postgres(pools) => pools.exhaustion().await,
         }
     }
 
@@ -199,6 +206,14 @@ impl Database {
         match &*self.backend {
             Backend::Sqlite { .. } => watch::Sender::new(true).subscribe(),
             Backend::Postgres(pools) => pools.health().subscribe(),
+        }
+    }
+
+    /// Returns the reason why calls cannot use PostgreSQL now. `None`: they can, or the database is SQLite.
+    pub fn outage(&self) -> Option<Outage> {
+        match &*self.backend {
+            Backend::Sqlite { .. } => None,
+            Backend::Postgres(pools) => pools.health().outage(),
         }
     }
 

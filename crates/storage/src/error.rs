@@ -12,6 +12,13 @@ use sea_orm::{DbErr, RuntimeErr, sqlx};
 #[error("{0}")]
 pub(crate) struct Cause(String);
 
+impl Cause {
+    /// Returns the text. If PostgreSQL has sent the error, it ends with the SQLSTATE in brackets.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Error of the database. Unlike [`StoreError`] it is `Clone`, so that several waiters can receive it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {

@@ -48,6 +48,7 @@ pub use inspect::{Schema, Setting, Verdict};
 pub use old_texts::OldTexts;
 pub use options::{DatabaseOptions, SetupError};
 pub use postgres::ConnectionCapacity;
+pub use postgres::health::{Outage, OutageKind};
 pub use postgres::replicas::{PendingWrite, Replicas};
 pub use postgres::rights::{ForeignObject, Rights, cure};
 pub use sql::observer::{FinishedStatement, StatementObserver};

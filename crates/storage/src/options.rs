@@ -172,6 +172,14 @@ pub enum SetupError {
         /// Action that fixes it.
         cure: &'static str,
     },
+    /// Servers of PostgreSQL answer, and none of them can be written.
+    #[error("the database cannot be used: {cause}; {cure}")]
+    NoPrimary {
+        /// Cause: the role of each server, or why it does not answer.
+        cause: String,
+        /// Action that fixes it.
+        cure: &'static str,
+    },
     /// Another session holds the lock for migrations.
     #[error(
         "the schema has pending migrations, and another session has held the lock for migrations for {seconds} s: {holder}; \
@@ -252,7 +260,9 @@ impl SetupError {
     /// error has none.
     pub fn parts(&self) -> (String, Option<String>) {
         match self {
-            Self::Unreachable { cause, cure } => (cause.clone(), Some((*cure).to_owned())),
+            Self::Unreachable { cause, cure } | Self::NoPrimary { cause, cure } => {
+                (cause.clone(), Some((*cure).to_owned()))
+            }
             Self::ForeignLog { file, why } => {
                 let file = file.display();
                 let cure = format!(

@@ -92,7 +92,9 @@ impl Store for Database {
             StoreResult::Ok(match &*self.backend {
                 Backend::Sqlite { writer, .. } => TransactionBackend::Sqlite(writer.begin().await?),
                 Backend::Postgres(pools) => {
-                    TransactionBackend::Postgres(pools.transactions().begin().await.map_err(store_error)?)
+                    let begun = pools.transactions().begin().await.map_err(store_error);
+                    let transaction = begun.inspect_err(|error| pools.alarm().report_store_error(error))?;
+                    TransactionBackend::Postgres(transaction, Arc::clone(pools.alarm()))
                 }
             })
         };

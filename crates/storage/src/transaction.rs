@@ -14,6 +14,7 @@ use tokio::sync::MappedMutexGuard;
 use crate::administrators::{has_admin, push_has_key};
 use crate::error::{Failure, store_error};
 use crate::options::DatabaseOptions;
+use crate::postgres::alarm::Alarm;
 use crate::reference::ReferenceCache;
 use crate::sql::connection::ObservedTransaction;
 use crate::sql::label::Label;
@@ -39,7 +40,8 @@ pub struct Transaction {
 
 pub(crate) enum TransactionBackend {
     Sqlite(WriteTransaction),
-    Postgres(DatabaseTransaction),
+    /// A transaction, and the alarm that its failed statements raise.
+    Postgres(DatabaseTransaction, Arc<Alarm>),
 }
 
 /// The transaction of a driver during one statement.
@@ -75,13 +77,16 @@ impl Transaction {
         }
         let handle = match &self.transaction {
             TransactionBackend::Sqlite(transaction) => Handle::Sqlite(transaction.lock().await?),
-            TransactionBackend::Postgres(transaction) => Handle::Postgres(transaction),
+            TransactionBackend::Postgres(transaction, _) => Handle::Postgres(transaction),
         };
         Ok(ObservedTransaction::new(handle, &self.options.observer))
     }
 
     fn end_statement<T>(&mut self, result: StoreResult<T>) -> StoreResult<T> {
         self.failed = result.is_err();
+        if let (Err(error), TransactionBackend::Postgres(_, alarm)) = (&result, &self.transaction) {
+            alarm.report_store_error(error);
+        }
         result
     }
 
@@ -105,7 +110,7 @@ impl Transaction {
     /// Excludes imports into the organisation, and other changes of its users and keys, until the end of the
     /// transaction. On SQLite only one transaction runs at a time.
     pub(crate) async fn lock_accounts(&mut self, organisation: OrganisationKey) -> StoreResult<()> {
-        if matches!(self.transaction, TransactionBackend::Postgres(_)) {
+        if matches!(self.transaction, TransactionBackend::Postgres(..)) {
             self.all(directory_lock(organisation)).await?;
         }
         Ok(())
@@ -190,12 +195,15 @@ impl access_tokens_domain::store::Transaction for Transaction {
         }
         let backend = match &self.transaction {
             TransactionBackend::Sqlite(_) => DbBackend::Sqlite,
-            TransactionBackend::Postgres(_) => DbBackend::Postgres,
+            TransactionBackend::Postgres(..) => DbBackend::Postgres,
         };
         let commit = async {
             match self.transaction {
                 TransactionBackend::Sqlite(transaction) => Ok(transaction.commit().await?),
-                TransactionBackend::Postgres(transaction) => transaction.commit().await.map_err(store_error),
+                TransactionBackend::Postgres(transaction, alarm) => {
+                    let committed = transaction.commit().await.map_err(store_error);
+                    committed.inspect_err(|error| alarm.report_store_error(error))
+                }
             }
         };
         observe(&self.options.observer, backend, Label::COMMIT, commit).await?;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use access_tokens_host::value::split_urls;
 use toml::Value;
 
 use super::{LoadedSettings, Origin, Webhook};
@@ -15,8 +16,21 @@ const SECRET: &str = "notifications.secret";
 const HEADERS: &str = "telemetry.headers";
 
 /// Parameters of a database URL that are not secret.
-const PUBLIC_PARAMETERS: [&str; 9] =
-    ["sslmode", "ssl-mode", "sslrootcert", "application_name", "host", "port", "dbname", "user", "mode"];
+const PUBLIC_PARAMETERS: [&str; 13] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "application_name",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "mode",
+    "target_session_attrs",
+    "load_balance_hosts",
+    "connect_timeout",
+];
 
 impl LoadedSettings {
     /// Returns every setting with its origin.
@@ -81,7 +95,7 @@ fn plain(value: &Value) -> String {
 fn mask_urls(value: &Value) -> String {
     let texts: Vec<String> = match value {
         Value::Array(list) => list.iter().map(plain).collect(),
-        value => plain(value).split(',').filter(|text| !text.is_empty()).map(|text| text.trim().to_owned()).collect(),
+        value => split_urls(&plain(value)).filter(|text| !text.is_empty()).map(str::to_owned).collect(),
     };
     let masked = texts.iter().map(|url| format!("\"{}\"", mask_url(url).escape_debug()));
     format!("[{}]", masked.collect::<Vec<_>>().join(", "))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use access_tokens_auth::LoginLimits;
 use access_tokens_gateway::{GatewayConfig, Network, Release, TimeZone};
 use access_tokens_host::SecretSetting;
-use access_tokens_host::value::{listed, number, parsed, unless_empty};
+use access_tokens_host::value::{listed, listed_urls, number, parsed, unless_empty};
 use access_tokens_net::tls::{TlsSettings, UpstreamSettings};
 use access_tokens_storage::DatabaseOptions;
 use access_tokens_telemetry::settings::{LogSettings, TelemetrySettings};
@@ -76,7 +76,7 @@ pub struct DatabaseSettings {
     /// Maximum time to wait for a PostgreSQL lock, in milliseconds.
     pub lock_timeout_ms: u64,
     /// URLs of PostgreSQL replicas that may answer reads.
-    #[serde(deserialize_with = "listed")]
+    #[serde(deserialize_with = "listed_urls")]
     pub replica_urls: Vec<SecretSetting>,
     /// Maximum delay of a replica, in milliseconds, 200 to 60000.
     pub replica_max_lag_ms: u64,

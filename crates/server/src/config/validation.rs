@@ -9,7 +9,6 @@ use std::path::Path;
 
 use access_tokens_gateway::Release;
 use access_tokens_secrets::KeyRing;
-use access_tokens_storage::DatabaseOptions;
 use access_tokens_telemetry::is_level;
 
 use super::{DatabaseSettings, Listener, Settings};
@@ -178,8 +177,7 @@ impl DatabaseSettings {
             problems.add("database.replica_urls", "must be URLs that begin with postgres://");
         } else {
             for (index, url) in replicas.iter().enumerate() {
-                let options = DatabaseOptions { url: url.expose().to_owned(), ..self.options() };
-                if let Err(error) = options.check() {
+                if let Err(error) = self.options().check_replica(url.expose()) {
                     problems.add(
                         "database.replica_urls",
                         format_args!("has an entry ({}) that cannot be used: {error}", index + 1),

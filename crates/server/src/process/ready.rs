@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_auth::Authenticator;
+use access_tokens_domain::store::StoreError;
 use access_tokens_grpc::{Health, Readiness};
 use access_tokens_secrets::{KeyProvider, KeyRing};
-use access_tokens_storage::Database;
+use access_tokens_storage::{Database, OutageKind};
 use tokio::time::{Instant, timeout};
 
 use crate::databases;
@@ -75,9 +76,21 @@ pub(super) async fn watch(
     let comparison = KeyComparison { keys, compared: None, published: None };
     let mut watch =
         ReadinessMonitor { database, sessions, comparison, health, current: false, misses: 0, published: None };
+    let mut up = database.watch_health();
     loop {
-        ticks.tick().await;
-        if let Some((readiness, cause)) = watch.check_now().await {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // The sender of SQLite is gone: its health never changes.
+            Ok(()) = up.changed() => {}
+        }
+        // A check that waits for a database which is lost meanwhile is repeated.
+        let checked = loop {
+            tokio::select! {
+                checked = watch.check_now() => break checked,
+                Ok(()) = up.changed() => {}
+            }
+        };
+        if let Some((readiness, cause)) = checked {
             watch.publish(readiness, cause);
         }
     }
@@ -106,7 +119,7 @@ impl ReadinessMonitor<'_> {
             pending.map(|pending| pending.is_empty())
         };
         match answer {
-            Err(error) => return Some((Readiness::Away, Some(error.to_string()))),
+            Err(error) => return Some(self.unanswered(&error)),
             Ok(false) => {
                 let cause = timeout(SCHEMA_TIMEOUT, databases::missing_read_rights(self.database)).await.ok()?;
                 let readiness = if cause.is_some() { Readiness::Unreadable } else { Readiness::Unmigrated };
@@ -129,6 +142,17 @@ impl ReadinessMonitor<'_> {
         Some((self.database.write_problem().await.map_or(Readiness::Ready, Readiness::Unwritable), None))
     }
 
+    /// Returns the readiness while the database cannot be used.
+    fn unanswered(&self, error: &StoreError) -> (Readiness, Option<String>) {
+        let Some(outage) = self.database.outage() else { return (Readiness::Away, Some(error.to_string())) };
+        let readiness = match outage.kind {
+            OutageKind::Away => Readiness::Away,
+            OutageKind::Standby => Readiness::Standby,
+            OutageKind::ReadOnly => Readiness::Unwritable("default_transaction_read_only is on"),
+        };
+        (readiness, Some(outage.cause))
+    }
+
     async fn no_connection(&self) -> Option<(Readiness, Option<String>)> {
         let trouble = self.database.connection_problem().await?;
         Some((Readiness::NoConnection, Some(trouble.parts().0)))
@@ -140,20 +164,30 @@ impl ReadinessMonitor<'_> {
         self.misses = if ready { 0 } else { self.misses + 1 };
         let certain = match readiness {
             Readiness::Ready => true,
+            // The storage has waited before it gave up the database.
+            _ if self.database.outage().is_some() => true,
             // Before the first answer, the process is starting.
             Readiness::Away => self.published.is_some() && self.misses >= MISSES_UNTIL_NOT_READY,
             _ => self.published != Some(Readiness::Ready) || self.misses >= MISSES_UNTIL_NOT_READY,
         };
-        if !certain || self.published == Some(readiness) {
+        if !certain {
+            return;
+        }
+        if self.published == Some(readiness) {
+            // The cause of an outage may change while it lasts.
+            if let Some(cause) = cause.filter(|_| self.database.outage().is_some()) {
+                self.health.explain(cause);
+            }
             return;
         }
         match readiness.check() {
             Ok(()) => tracing::info!("ready"),
             Err(why) => tracing::warn!(why = why.trim_start_matches("not ready: "), cause, "not ready"),
         }
-        self.published = Some(readiness);
         self.health.set(readiness);
-        if let Some(cause) = cause.filter(|_| readiness != Readiness::Away) {
+        self.published = Some(readiness);
+        // Without an outage of PostgreSQL, the cause of a database that does not answer says the same.
+        if let Some(cause) = cause.filter(|_| readiness != Readiness::Away || self.database.outage().is_some()) {
             self.health.explain(cause);
         }
     }

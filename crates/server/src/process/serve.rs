@@ -38,6 +38,8 @@ use crate::{databases, notification};
 const STARTUP_GRACE: Duration = Duration::from_secs(1);
 /// Time between two attempts to reach an unavailable database.
 const CONNECT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// The same for a database that answers, and is a standby: it may be promoted at any time.
+const PROMOTION_RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// Maximum time to close the database: transactions in progress, and moving the log of a SQLite file into the file.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1_400);
 /// Maximum time to deliver the last notifications, and their deadline after the signal, shortly before the process ends.
@@ -234,17 +236,19 @@ async fn connect_with_retries(settings: &Settings, health: &Health) -> anyhow::R
         match databases::open(&options, prepared).await {
             Ok(database) => return Ok(database),
             // A file that cannot be opened will not recover; a server that is unavailable may.
-            Err(StartError::Unopened(error @ (SetupError::Database(_) | SetupError::Unreachable { .. })))
-                if !settings.database.is_sqlite() =>
-            {
+            Err(StartError::Unopened(
+                error @ (SetupError::Database(_) | SetupError::Unreachable { .. } | SetupError::NoPrimary { .. }),
+            )) if !settings.database.is_sqlite() => {
+                let standby = matches!(error, SetupError::NoPrimary { .. });
                 let error = error.parts().0;
                 // Logged again only when the cause changes, such as from a refused connection to a wrong password.
                 if last_error.as_ref() != Some(&error) {
                     tracing::warn!(error, "waiting for the database");
+                    health.set(if standby { Readiness::Standby } else { Readiness::Starting });
                     health.explain(error.as_str());
                 }
                 last_error = Some(error);
-                sleep(CONNECT_RETRY_INTERVAL).await;
+                sleep(if standby { PROMOTION_RETRY_INTERVAL } else { CONNECT_RETRY_INTERVAL }).await;
             }
             Err(StartError::Unopened(error) | StartError::Refused(error)) => return Err(error.into()),
             Err(StartError::Unmigrated(error)) => {

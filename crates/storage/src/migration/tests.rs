@@ -54,7 +54,7 @@ async fn sqlite_of_the_first_version_is_brought_up_to_date() {
 #[tokio::test]
 async fn postgres_of_the_first_version_is_brought_up_to_date() {
     let options = DatabaseOptions::new(access_tokens_testkit::postgres::create_database());
-    let connection = postgres::connect(&options, postgres::Purpose::Migrate).await.expect("connects");
+    let connection = postgres::connect_to_first(&options, postgres::Purpose::Migrate).await.expect("connects");
     a_database_of_the_first_version_is_brought_up_to_date(&connection).await;
 }
 
@@ -62,9 +62,9 @@ async fn postgres_of_the_first_version_is_brought_up_to_date() {
 #[tokio::test]
 async fn a_change_of_a_table_does_not_wait_for_long() {
     let options = DatabaseOptions::new(access_tokens_testkit::postgres::create_database());
-    let connection = postgres::connect(&options, postgres::Purpose::Migrate).await.expect("connects");
+    let connection = postgres::connect_to_first(&options, postgres::Purpose::Migrate).await.expect("connects");
     Migrator::up(&connection, Some(1)).await.expect("migrates");
-    let backup = postgres::connect(&options, postgres::Purpose::Migrate).await.expect("connects");
+    let backup = postgres::connect_to_first(&options, postgres::Purpose::Migrate).await.expect("connects");
     let backup = backup.begin().await.expect("begins");
     backup.execute_unprepared("SELECT count(*) FROM access_token").await.expect("reads");
     migrate_postgres(&connection, Duration::from_secs(9)).await.expect_err("in the way");

@@ -1,14 +1,16 @@
 //! Connections to PostgreSQL: for single statements, and for transactions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::{self, Executor};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
 
+use super::alarm::Alarm;
+use super::servers::{Server, Wanted};
+use super::session;
 use crate::options::{DatabaseOptions, SetupError, setup_error};
-use crate::postgres::url::ssl_mode;
-use crate::sql::quoted;
 
 /// Idle time after which a connection is tested before it is used.
 pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
@@ -49,81 +51,76 @@ impl Purpose {
             Self::Migrate | Self::Heartbeat => 1,
         }
     }
+
+    /// Reports whether the server must be a primary.
+    fn writes(self) -> bool {
+        matches!(self, Self::Statement | Self::Lookup | Self::Transaction | Self::Migrate)
+    }
 }
 
-/// Opens a pool for one purpose.
-pub(crate) async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Result<DatabaseConnection, DbErr> {
-    connect_if(options, purpose, None).await
-}
-
-/// Opens a pool on a server for which `condition`, a boolean of SQL, is true. Where a URL names several servers, the
-/// others are tried; otherwise this fails.
-pub(crate) async fn connect_if(
+/// Opens a pool on one server.
+///
+/// `alarm` is raised when a new connection leads to a server that cannot be written, where the purpose needs a primary.
+/// `condition`, a boolean of SQL, must be true on the server. Where an address leads to several servers, the pool tries
+/// again until its timeout.
+pub(crate) async fn connect(
     options: &DatabaseOptions,
+    server: &Server,
     purpose: Purpose,
+    alarm: &Arc<Alarm>,
     condition: Option<&str>,
 ) -> Result<DatabaseConnection, DbErr> {
-    // sea-orm knows only the shorter of the two names of the scheme.
-    let url = options.url.strip_prefix("postgresql:").map(|rest| format!("postgres:{rest}"));
-    let mut connect = ConnectOptions::new(url.unwrap_or_else(|| options.url.clone()));
-    let mut settings = settings(options, purpose);
-    if let Some(condition) = condition {
-        settings += &format!("SELECT 1 / ({condition})::integer;");
-    }
-    let url = options.url.clone();
+    // The driver knows only one host of a URL. The options of the server replace those of this URL.
+    let mut connect = ConnectOptions::new("postgres://localhost");
+    let setup = SessionSetup {
+        settings: session::settings(options, purpose),
+        condition: condition.map(str::to_owned),
+        wanted: (purpose.writes() && !options.read_only).then_some(Wanted::Primary),
+        alarm: Arc::clone(alarm),
+    };
+    let (setup, server) = (Arc::new(setup), server.options.clone());
     connect
-        .map_sqlx_postgres_opts(move |parsed| {
-            let mode = ssl_mode(&url, &parsed);
-            parsed.ssl_mode(mode)
-        })
+        .map_sqlx_postgres_opts(move |_| server.clone())
         .max_connections(purpose.connections(options))
         .min_connections(1)
         .acquire_timeout(options.acquire_timeout)
         .test_before_acquire_if_idle_for(PING_AFTER_IDLE)
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
-        .set_application_name(APPLICATION_NAME)
-        .map_sqlx_postgres_pool_opts(move |pool| roll_back_on_release(set_on_connect(pool, &settings), purpose));
+        .map_sqlx_postgres_pool_opts(move |pool| {
+            roll_back_on_release(set_up_on_connect(pool, Arc::clone(&setup)), purpose)
+        });
     sea_orm::Database::connect(connect).await
 }
 
 /// Name of a connection in PostgreSQL's views. Version 0.2.0 and earlier leave the version out.
-const APPLICATION_NAME: &str = concat!("access-tokens ", env!("CARGO_PKG_VERSION"));
+pub(crate) const APPLICATION_NAME: &str = concat!("access-tokens ", env!("CARGO_PKG_VERSION"));
 
-/// Returns the statements that set up a session. They are not start-up parameters, because pgbouncer refuses those.
-fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
-    // `client_min_messages`: a ROLLBACK without a transaction, which is the normal case on release, would cause a
-    // warning.
-    let mut settings = vec![("client_min_messages", "error".to_owned())];
-    if purpose == Purpose::Migrate {
-        // Waits until another process has migrated, and then for as long as the migration takes.
-        settings.extend([("statement_timeout", "0".to_owned()), ("lock_timeout", "0".to_owned())]);
-    } else {
-        settings.extend([
-            // Plans are made once; the plan of a statement here never depends on its values.
-            ("plan_cache_mode", "force_generic_plan".to_owned()),
-            // Each statement has its index. A plan made while a table was empty would scan the table, and keep doing so
-            // until the next ANALYZE: that made the first import of 100,000 tokens several times slower.
-            ("enable_seqscan", "off".to_owned()),
-            ("statement_timeout", options.statement_timeout.as_millis().to_string()),
-            ("lock_timeout", options.lock_timeout.as_millis().to_string()),
-            ("idle_in_transaction_session_timeout", options.idle_transaction_timeout.as_millis().to_string()),
-        ]);
-    }
-    // PostgreSQL searches pg_catalog first if the path does not name it. If the path named it first, new tables would
-    // be created there. Temporary objects are last: otherwise they would be found before all others.
-    let path = format!("SET search_path = {}, pg_temp;", quoted(&options.schema));
-    if options.read_only {
-        settings.push(("default_transaction_read_only", "on".to_owned()));
-    }
-    settings.iter().fold(path, |text, (name, value)| format!("{text}SET {name} = '{value}';"))
+/// What each new session of a pool begins with.
+struct SessionSetup {
+    settings: String,
+    condition: Option<String>,
+    wanted: Option<Wanted>,
+    alarm: Arc<Alarm>,
 }
 
-fn set_on_connect(pool: PgPoolOptions, settings: &str) -> PgPoolOptions {
-    let settings: std::sync::Arc<str> = settings.into();
+/// Sets up each new session. A connection to a server that is not the wanted one is refused in the same round trip.
+fn set_up_on_connect(pool: PgPoolOptions, setup: Arc<SessionSetup>) -> PgPoolOptions {
     pool.after_connect(move |connection, _| {
-        let settings = settings.to_string();
-        Box::pin(async move { connection.execute(sea_orm::sqlx::AssertSqlSafe(settings)).await.map(|_| ()) })
+        let setup = Arc::clone(&setup);
+        Box::pin(async move {
+            let state = match &setup.condition {
+                Some(condition) => session::begin_if(connection, &setup.settings, condition).await?,
+                None => session::begin(connection, &setup.settings).await?,
+            };
+            match setup.wanted.and_then(|wanted| state.unsuitable(wanted)) {
+                None => Ok(()),
+                Some(reason) => {
+                    setup.alarm.raise();
+                    Err(sqlx::Error::Configuration(reason.sentence("the server").into()))
+                }
+            }
+        })
     })
 }
 

@@ -4,7 +4,7 @@ use access_tokens_domain::store::StoreResult;
 
 use crate::database::Database;
 use crate::error::Failure;
-use crate::postgres::pools::HEARTBEAT_QUERY;
+use crate::postgres::session::HEARTBEAT_PREFIX;
 use crate::sql::label::Label;
 use crate::sql::{Sql, get};
 
@@ -49,9 +49,9 @@ impl Database {
              (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS database_limit, \
              count(*) AS sessions, \
              count(*) FILTER (WHERE datname = current_database() AND application_name LIKE 'access-tokens%') AS own, \
-             count(*) FILTER (WHERE datname = current_database() AND query = ",
+             count(*) FILTER (WHERE datname = current_database() AND pg_catalog.starts_with(query, ",
         );
-        sql.bind(HEARTBEAT_QUERY).push(") AS processes FROM pg_stat_activity WHERE backend_type = 'client backend'");
+        sql.bind(HEARTBEAT_PREFIX).push(")) AS processes FROM pg_stat_activity WHERE backend_type = 'client backend'");
         let rows = sql.all(&self.readers()).await?;
         let row = rows.first().ok_or_else(|| Failure::fault("an answer without a row"))?;
         let number = |column: &str| get::<i32>(row, column).map(|number| u32::try_from(number).unwrap_or_default());

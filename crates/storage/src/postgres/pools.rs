@@ -1,47 +1,34 @@
-//! Pools of PostgreSQL, and a heartbeat on its own connection that watches the health of the database.
-//!
-//! A network that drops all packets breaks no connection. A statement on such a connection waits until the operating
-//! system gives up after a quarter of an hour, and later statements on the same connection wait behind it. So when no
-//! statement has been answered for a short time, the database is marked down: the pools are closed, so that their
-//! connections are never used again, and after that the subscribers are notified. Calls that wait for such a connection
-//! may then be aborted. When the database answers again, new pools are opened.
-//!
-//! A database that is only slow must not be marked down, because new connections would add to its load. Therefore each
-//! answered statement of any call counts as a response. When connections break, their users get an error immediately,
-//! and the timeout is longer.
+//! Pools of PostgreSQL on the server that is the primary now. The [heartbeat](super::heartbeat) replaces them.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use access_tokens_domain::store::StoreResult;
 use sea_orm::sqlx::PgPool;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr, Statement};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::alarm::Alarm;
+use super::health::{DatabaseHealth, Outage, OutageKind};
+use super::heartbeat::{self, RESPONSE_TIMEOUT};
+use super::query_batcher::QueryBatcher;
+use super::servers::{Found, NotFound, Server, Servers, UrlUse, Wanted};
+use super::session::{self, SessionState};
+use super::unreachable;
+use super::{Purpose, check_encoding, check_safe, check_session, connect};
 use crate::counts::Connections;
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
-use crate::postgres::health::DatabaseHealth;
-use crate::postgres::query_batcher::QueryBatcher;
-use crate::postgres::unreachable;
-use crate::postgres::{Purpose, check_encoding, check_safe, check_session, connect};
 use crate::sql::executor::Executor;
 use crate::sql::label::Label;
 
-/// Statement of the heartbeat. `doctor` counts the processes that serve a database by its text.
-pub(crate) const HEARTBEAT_QUERY: &str = "SELECT 1 AS access_tokens_watch";
-/// Time between two heartbeats.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
-/// Maximum time without a response while the connection of the heartbeat is open. After it the database is marked down.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_250);
-/// Maximum time without a response while connections break or cannot be opened. After it the database is marked down.
-const OUTAGE_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// Time between two checks whether a new connection is back in its pool.
 const RETURN_INTERVAL: Duration = Duration::from_millis(2);
+/// Time between two attempts to reach a server that starts.
+const CONNECT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The pools and batchers for each purpose.
-struct PoolSet {
+pub(super) struct PoolSet {
     statements: DatabaseConnection,
     /// Connections for lookups of tokens. `None`: there are too few connections, and lookups share those for
     /// statements.
@@ -52,40 +39,50 @@ struct PoolSet {
     lookup_batcher: Arc<QueryBatcher>,
     statement_batcher: Arc<QueryBatcher>,
     transactions: DatabaseConnection,
+    server: Arc<Server>,
+    /// Start time of the server.
+    started: String,
 }
 
 impl PoolSet {
-    async fn open(options: &DatabaseOptions) -> Result<Self, SetupError> {
+    /// Opens the pools on one server.
+    pub(super) async fn open(
+        options: &DatabaseOptions,
+        server: &Arc<Server>,
+        state: &SessionState,
+        alarm: &Arc<Alarm>,
+    ) -> Result<Self, SetupError> {
+        let connect = |purpose| connect(options, server, purpose, alarm, None);
         let lookup_pool = async {
             if Purpose::Lookup.connections(options) == 0 {
                 return Ok(None);
             }
-            connect(options, Purpose::Lookup).await.map(Some)
+            connect(Purpose::Lookup).await.map(Some)
         };
         // Each pool opens one connection: where the server has none left, the start waits and reports it.
-        let (transactions, statements, lookup_pool) = match tokio::join!(
-            connect(options, Purpose::Transaction),
-            connect(options, Purpose::Statement),
-            lookup_pool
-        ) {
-            (Ok(transactions), Ok(statements), Ok(lookup_pool)) => (transactions, statements, lookup_pool),
-            // The pools that have opened a connection keep it until the cause is known, because the connection limit
-            // may be the cause.
-            (transactions, statements, lookup_pool) => {
-                let failed = [transactions.as_ref().err(), statements.as_ref().err(), lookup_pool.as_ref().err()];
-                let error = failed.into_iter().flatten().next().cloned();
-                let error = error.unwrap_or_else(|| DbErr::Custom("no pool has failed".to_owned()));
-                return Err(unreachable::explained(options, error).await);
-            }
-        };
+        let (transactions, statements, lookup_pool) =
+            match tokio::join!(connect(Purpose::Transaction), connect(Purpose::Statement), lookup_pool) {
+                (Ok(transactions), Ok(statements), Ok(lookup_pool)) => (transactions, statements, lookup_pool),
+                // The pools that have opened a connection keep it until the cause is known, because the connection limit
+                // may be the cause.
+                (transactions, statements, lookup_pool) => {
+                    let failed = [transactions.as_ref().err(), statements.as_ref().err(), lookup_pool.as_ref().err()];
+                    let error = failed.into_iter().flatten().next().cloned();
+                    let error = error.unwrap_or_else(|| DbErr::Custom("no pool has failed".to_owned()));
+                    return Err(unreachable::explained(server, error).await);
+                }
+            };
         let batcher = |pool: &DatabaseConnection, purpose: Purpose| {
             let pool = pool.get_postgres_connection_pool().clone();
-            QueryBatcher::new(pool, purpose.connections(options) as usize, options.observer.clone())
+            let slots = purpose.connections(options) as usize;
+            QueryBatcher::new(pool, slots, options.observer.clone(), Arc::clone(alarm))
         };
         let statement_batcher = batcher(&statements, Purpose::Statement);
         let lookup_batcher =
             lookup_pool.as_ref().map_or_else(|| Arc::clone(&statement_batcher), |pool| batcher(pool, Purpose::Lookup));
-        let pool_set = Self { statements, lookup_pool, lookup_batcher, statement_batcher, transactions };
+        let (server, started) = (Arc::clone(server), state.started.clone());
+        let pool_set =
+            Self { statements, lookup_pool, lookup_batcher, statement_batcher, transactions, server, started };
         // Waits until the new connection is back in its pool. Without the wait, the first call would open another one.
         for pool in pool_set.pools() {
             let back = async {
@@ -124,26 +121,51 @@ impl PoolSet {
 
 /// The current pools, and the health of the database.
 pub(crate) struct Pools {
+    pub(super) options: Arc<DatabaseOptions>,
+    pub(super) servers: Servers,
     pool_set: RwLock<PoolSet>,
     health: DatabaseHealth,
+    alarm: Arc<Alarm>,
 }
 
 impl Pools {
-    /// Opens the pools and starts the heartbeat. Refuses a database whose settings would lose acknowledged commits.
+    /// Opens the pools on the primary and starts the heartbeat. Refuses a database whose settings would lose
+    /// acknowledged commits.
     pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
-        let pool_set = PoolSet::open(options).await?;
+        let (servers, alarm) = (Servers::parse(&options.url, UrlUse::Primary)?, Arc::default());
+        let Found { server, connection, state } =
+            find_at_start(&servers, options).await.map_err(|not_found| not_found.explained())?;
+        let pool_set = PoolSet::open(options, &server, &state, &alarm).await?;
         check_session(&pool_set.statements, &pool_set.transactions).await?;
         if !options.read_only {
             check_encoding(&pool_set.transactions).await?;
             check_safe(&pool_set.transactions).await?;
         }
-        let heartbeat = match connect(options, Purpose::Heartbeat).await {
-            Ok(heartbeat) => heartbeat,
-            Err(error) => return Err(unreachable::explained(options, error).await),
-        };
-        let pools = Arc::new(Self { pool_set: RwLock::new(pool_set), health: DatabaseHealth::new() });
-        tokio::spawn(run_heartbeat(Arc::downgrade(&pools), Arc::clone(options), heartbeat));
+        let pools = Arc::new(Self {
+            options: Arc::clone(options),
+            servers,
+            pool_set: RwLock::new(pool_set),
+            health: DatabaseHealth::new(),
+            alarm,
+        });
+        tokio::spawn(heartbeat::run(Arc::downgrade(&pools), Arc::clone(&pools.alarm), connection));
         Ok(pools)
+    }
+
+    /// Returns the server of the current pools.
+    pub(crate) fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.pool_set().server)
+    }
+
+    /// Returns the alarm that failed statements raise.
+    pub(crate) fn alarm(&self) -> &Arc<Alarm> {
+        &self.alarm
+    }
+
+    /// Reports whether the pools are on this server, and opened since its start.
+    pub(super) fn are_on(&self, server: &Arc<Server>, state: &SessionState) -> bool {
+        let pool_set = self.pool_set();
+        Arc::ptr_eq(&pool_set.server, server) && pool_set.started == state.started
     }
 
     /// Returns the executor for statements that read, or that commit by themselves.
@@ -190,16 +212,20 @@ impl Pools {
 
     /// Returns an error while the database does not answer.
     pub(crate) fn check(&self) -> StoreResult<()> {
-        if self.health.is_up() { Ok(()) } else { Err(Failure::unavailable("the database does not answer").into()) }
+        match self.health.outage() {
+            None => Ok(()),
+            Some(outage) => Err(Failure::unavailable(outage.kind.text()).into()),
+        }
     }
 
     /// Returns the reason why calls get no connection although the database answers: the server refuses more
     /// connections. Each pool is tested in the way that calls use it. `None`: each pool answers, or is only busy, so
     /// that its calls wait.
-    pub(crate) async fn exhaustion(&self, options: &DatabaseOptions) -> Option<SetupError> {
-        let (statement_batcher, lookup_batcher, pools) = {
+    pub(crate) async fn exhaustion(&self) -> Option<SetupError> {
+        let (server, statement_batcher, lookup_batcher, pools) = {
             let pool_set = self.pool_set();
             (
+                Arc::clone(&pool_set.server),
                 Arc::clone(&pool_set.statement_batcher),
                 Arc::clone(&pool_set.lookup_batcher),
                 pool_set.pools().collect::<Vec<_>>(),
@@ -222,7 +248,7 @@ impl Pools {
             return None;
         }
         // Other causes are for the heartbeat, which waits longer.
-        unreachable::cause(options).await.filter(unreachable::is_exhaustion)
+        unreachable::cause(&server).await.filter(unreachable::is_exhaustion)
     }
 
     /// Closes the connections that are not in use and opens no new ones.
@@ -235,57 +261,43 @@ impl Pools {
         self.pool_set.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mark_down(&self) {
+    /// Closes the pools, so that none of their connections is used again, and then notifies the subscribers. Logs each
+    /// new reason.
+    pub(super) fn mark_down(&self, kind: OutageKind, cause: String) {
         if self.health.is_up() {
             tokio::spawn(self.pool_set().close());
-            self.health.mark_down();
-            tracing::warn!("the database does not answer");
         }
+        let outage = Outage { kind, cause };
+        if self.health.outage().as_ref() != Some(&outage) {
+            tracing::warn!(cause = outage.cause, "{}", kind.text());
+        }
+        self.health.mark_down(outage);
     }
 
-    fn mark_up(&self, pool_set: PoolSet) {
-        *self.pool_set.write().unwrap_or_else(PoisonError::into_inner) = pool_set;
-        self.health.mark_up();
-        tracing::info!("the database answers again");
-    }
-}
-
-/// Sends heartbeats until the pools are dropped.
-async fn run_heartbeat(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connection: DatabaseConnection) {
-    let mut connection = Some(connection);
-    loop {
-        sleep(HEARTBEAT_INTERVAL).await;
-        let (open, sent) = (connection.is_some(), Instant::now());
-        let answer = timeout(RESPONSE_TIMEOUT, send_heartbeat(&mut connection, &options)).await;
-        let Some(pools) = pools.upgrade() else { return };
-        if matches!(answer, Ok(Ok(()))) {
-            pools.health.record_response(sent);
-            if !pools.health.is_up()
-                && let Ok(Ok(pool_set)) = timeout(RESPONSE_TIMEOUT, PoolSet::open(&options)).await
-            {
-                pools.mark_up(pool_set);
-            }
+    /// Replaces the pools by those of a server that can be used.
+    pub(super) fn replace(&self, pool_set: PoolSet) {
+        let server = Arc::clone(&pool_set.server);
+        let old = std::mem::replace(&mut *self.pool_set.write().unwrap_or_else(PoisonError::into_inner), pool_set);
+        if self.health.is_up() {
+            tracing::info!(server = server.name, "the connections to the database are replaced");
+            tokio::spawn(old.close());
         } else {
-            // After any failure, the next heartbeat uses a new connection.
-            connection = None;
-            let swallowed = open && answer.is_err();
-            if swallowed {
-                // Statements of calls that were sent a little later may have been answered: they get the same time.
-                sleep(RESPONSE_TIMEOUT.saturating_sub(pools.health.time_since_response())).await;
-            }
-            if pools.health.time_since_response() >= if swallowed { RESPONSE_TIMEOUT } else { OUTAGE_TIMEOUT } {
-                pools.mark_down();
-            }
+            self.health.mark_up();
+            tracing::info!(server = server.name, "the database answers again");
         }
     }
 }
 
-async fn send_heartbeat(connection: &mut Option<DatabaseConnection>, options: &DatabaseOptions) -> Result<(), DbErr> {
-    let connection = match connection {
-        Some(connection) => connection,
-        None => connection.insert(connect(options, Purpose::Heartbeat).await?),
-    };
-    // A process that opens the database for reading only, such as `doctor`, is not counted.
-    let question = if options.read_only { "SELECT 1" } else { HEARTBEAT_QUERY };
-    connection.execute_unprepared(question).await.map(|_| ())
+/// Searches for the server at a start. A server that starts at the same moment is waited for, like a connection.
+async fn find_at_start(servers: &Servers, options: &DatabaseOptions) -> Result<Found, NotFound> {
+    let (settings, started) = (session::settings(options, Purpose::Heartbeat), Instant::now());
+    let wanted = if options.read_only { Wanted::Any } else { Wanted::Primary };
+    loop {
+        match servers.find(&settings, wanted).await {
+            Err(not_found) if not_found.is_starting() && started.elapsed() < options.acquire_timeout => {
+                sleep(CONNECT_RETRY_INTERVAL).await;
+            }
+            result => return result,
+        }
+    }
 }

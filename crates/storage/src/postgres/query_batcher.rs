@@ -27,6 +27,7 @@ use self::batch_item::{BatchItem, bound};
 use crate::error::Failure;
 use crate::lookup::PreparedQuery;
 use crate::postgres::PING_AFTER_IDLE;
+use crate::postgres::alarm::Alarm;
 use crate::sql::label::Label;
 use crate::sql::observer::{Observer, observe};
 
@@ -44,6 +45,7 @@ const INSERT_ATTEMPTS: usize = 4;
 pub(crate) struct QueryBatcher {
     pool: PgPool,
     observer: Observer,
+    alarm: Arc<Alarm>,
     state: Mutex<State>,
 }
 
@@ -86,11 +88,11 @@ struct ConnectionSlot {
 
 impl QueryBatcher {
     /// Creates a batcher with this number of slots over the connections of a pool.
-    pub(crate) fn new(pool: PgPool, slots: usize, observer: Observer) -> Arc<Self> {
+    pub(crate) fn new(pool: PgPool, slots: usize, observer: Observer, alarm: Arc<Alarm>) -> Arc<Self> {
         let slots = slots.max(1);
         let (idle_connections, waiting, asked) = (Vec::new(), VecDeque::new(), Instant::now());
         let state = State { slots, free: slots, asked, idle_connections, waiting, closed: false };
-        Arc::new(Self { pool, observer, state: Mutex::new(state) })
+        Arc::new(Self { pool, observer, alarm, state: Mutex::new(state) })
     }
 
     /// Returns the row of a lookup. `None`: the organisation does not exist. `call` may be dropped while it waits here:
@@ -151,7 +153,8 @@ impl QueryBatcher {
         let mut slot = self.slot().await?;
         let mut connection = slot.connection().await?;
         let rows = bound(statement).fetch_all(&mut *connection.connection);
-        let rows = observe(&self.observer, DbBackend::Postgres, label, rows).await?;
+        let rows = observe(&self.observer, DbBackend::Postgres, label, rows).await;
+        let rows = rows.inspect_err(|error| self.report(&mut connection, &Failure::from_sqlx(error)))?;
         slot.put_back(connection);
         Ok(rows)
     }
@@ -161,9 +164,17 @@ impl QueryBatcher {
         let mut slot = self.slot().await?;
         let mut connection = slot.connection().await?;
         let done = bound(statement).execute(&mut *connection.connection);
-        let done = observe(&self.observer, DbBackend::Postgres, label, done).await?;
+        let done = observe(&self.observer, DbBackend::Postgres, label, done).await;
+        let done = done.inspect_err(|error| self.report(&mut connection, &Failure::from_sqlx(error)))?;
         slot.put_back(connection);
         Ok(done)
+    }
+
+    /// Reports a failed statement to the heartbeat. A connection to a server that cannot be written is closed.
+    fn report(&self, connection: &mut Connection, failure: &Failure) {
+        if self.alarm.report(failure) {
+            connection.connection.close_on_drop();
+        }
     }
 
     async fn slot(self: &Arc<Self>) -> sqlx::Result<ConnectionSlot> {
@@ -335,6 +346,7 @@ impl ConnectionSlot {
             Err(error) => {
                 // The connection is in an unknown state, which the pool handles.
                 let failure = Failure::from_sqlx(&error);
+                batcher.report(&mut connection, &failure);
                 for follower in followers {
                     let _ = follower.reply.send(Reply::Finished(Err(failure.clone())));
                 }

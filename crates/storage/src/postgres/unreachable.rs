@@ -2,51 +2,94 @@
 //! timeout.
 
 use std::io::ErrorKind;
-use std::str::FromStr;
-use std::time::Duration;
 
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
-use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
+use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{DbErr, RuntimeErr};
-use tokio::time::timeout;
 
+use super::servers::{NotFound, Server, Unsuitable};
 use crate::error::Failure;
-use crate::options::{DatabaseOptions, SetupError};
-use crate::postgres::url::ssl_mode;
+use crate::options::SetupError;
 
-/// Maximum time of the connection attempt that finds the cause.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Returns the error for a failed connection, with its cause. The driver's own error is used if there is one; after a
-/// timeout of a pool, one more connection is tried outside of it.
-pub(crate) async fn explained(options: &DatabaseOptions, error: DbErr) -> SetupError {
-    let Ok(place) = PgConnectOptions::from_str(&options.url) else {
-        return SetupError::Database(Failure::from(error).to_string());
-    };
+/// Returns the error for a failed connection to a server, with its cause. The driver's own error is used if there is
+/// one; after a timeout of a pool, one more connection is tried outside of it.
+pub(crate) async fn explained(server: &Server, error: DbErr) -> SetupError {
     match &error {
         DbErr::Conn(RuntimeErr::SqlxError(error)) if !matches!(error.as_ref(), sqlx::Error::PoolTimedOut) => {
-            return from_sqlx(&place, error);
+            return from_sqlx(&server.name, error);
         }
         DbErr::Conn(RuntimeErr::SqlxError(_)) | DbErr::ConnectionAcquire(_) => {}
         _ => return SetupError::Database(Failure::from(error).to_string()),
     }
-    cause(options).await.unwrap_or_else(|| SetupError::Database(Failure::from(error).to_string()))
+    cause(server).await.unwrap_or_else(|| SetupError::Database(Failure::from(error).to_string()))
 }
 
 /// Opens one connection and returns the reason why it cannot be opened. `None`: it can be opened.
-pub(crate) async fn cause(options: &DatabaseOptions) -> Option<SetupError> {
-    let place = PgConnectOptions::from_str(&options.url).ok()?;
-    let mode = ssl_mode(&options.url, &place);
-    let connecting = place.clone().ssl_mode(mode).disable_statement_logging();
-    match timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&connecting)).await {
-        Ok(Ok(connection)) => {
+pub(crate) async fn cause(server: &Server) -> Option<SetupError> {
+    match server.open("").await {
+        Ok((connection, _)) => {
             let _ = connection.close().await;
             None
         }
-        Ok(Err(error)) => Some(from_sqlx(&place, &error)),
-        Err(_) => {
-            let message = format!("no answer from {} within {} s", name(&place), CONNECT_TIMEOUT.as_secs());
-            Some(unreachable(message, "look at host and port in database.url, and at firewalls and network policies"))
+        Err(reason) => Some(reason.explained(&server.name)),
+    }
+}
+
+impl NotFound {
+    /// Returns the error with the cause of each host.
+    pub(crate) fn explained(&self) -> SetupError {
+        if let [(server, reason)] = self.0.as_slice() {
+            return reason.explained(&server.name);
+        }
+        let causes: Vec<_> = self.0.iter().map(|(server, reason)| reason.sentence(&server.name)).collect();
+        let causes = causes.join("; ");
+        if self.0.iter().any(|(_, reason)| reason.is_role()) {
+            return SetupError::NoPrimary { cause: format!("no host is a primary: {causes}"), cure: NO_PRIMARY };
+        }
+        let cure = self.0.iter().find_map(|(_, reason)| reason.cure());
+        SetupError::Unreachable { cause: causes, cure: cure.unwrap_or(LOOK_AT_LOG) }
+    }
+}
+
+const NO_PRIMARY: &str = "promote a standby, or start the primary; pg_is_in_recovery() is false on a primary";
+const LOOK_AT_LOG: &str = "look at the log of PostgreSQL";
+const LOOK_AT_NETWORK: &str = "look at host and port in database.url, and at firewalls and network policies";
+
+impl Unsuitable {
+    /// Returns the reason as a sentence about the server.
+    pub(crate) fn sentence(&self, server: &str) -> String {
+        match self {
+            Self::Primary => format!("{server} is a primary"),
+            Self::Standby => format!("{server} is a standby (in recovery)"),
+            Self::ReadOnly => format!("{server} is read-only (default_transaction_read_only = on)"),
+            other => other.explained(server).parts().0,
+        }
+    }
+
+    fn explained(&self, server: &str) -> SetupError {
+        let cure = match self {
+            Self::Primary => "name a standby in database.replica_urls",
+            Self::Standby => {
+                "name its primary in database.url, or all servers that can become the primary: postgres://host1,host2/database"
+            }
+            Self::ReadOnly => {
+                "ALTER ROLE role RESET default_transaction_read_only, or ALTER DATABASE name RESET it; a provider may have set it \
+                 because the disk is full"
+            }
+            Self::Failed(error) => return from_sqlx(server, error),
+            Self::Silent(time) => {
+                return unreachable(
+                    format!("no answer from {server} within {} s", time.as_secs_f32()),
+                    LOOK_AT_NETWORK,
+                );
+            }
+        };
+        SetupError::NoPrimary { cause: self.sentence(server), cure }
+    }
+
+    fn cure(&self) -> Option<&'static str> {
+        match self.explained("") {
+            SetupError::Unreachable { cure, .. } | SetupError::NoPrimary { cure, .. } => Some(cure),
+            _ => None,
         }
     }
 }
@@ -60,10 +103,9 @@ pub(crate) fn is_exhaustion(error: &SetupError) -> bool {
 const TOO_MANY_CONNECTIONS: &str = "[53300]";
 
 /// The message of PostgreSQL contains names of roles and databases, which are not secret.
-fn from_sqlx(place: &PgConnectOptions, error: &sqlx::Error) -> SetupError {
-    let at = name(place);
+fn from_sqlx(at: &str, error: &sqlx::Error) -> SetupError {
     match error {
-        sqlx::Error::Io(error) => of_io(&at, error),
+        sqlx::Error::Io(error) => of_io(at, error),
         sqlx::Error::Tls(error) => unreachable(
             format!("TLS to {at} fails: {error}"),
             "let the certificate of PostgreSQL be valid and bear the host of database.url, and name its authority by \
@@ -87,7 +129,7 @@ fn from_sqlx(place: &PgConnectOptions, error: &sqlx::Error) -> SetupError {
                     "end other sessions, lower database.max_connections of the replicas, or raise max_connections of the server"
                 }
                 "57P01" | "57P02" | "57P03" => "wait until PostgreSQL has started; its log says what it does",
-                _ => "look at the log of PostgreSQL",
+                _ => LOOK_AT_LOG,
             };
             unreachable(format!("{at} refuses: {} [{code}]", error.message()), cure)
         }
@@ -109,29 +151,20 @@ fn of_io(at: &str, error: &std::io::Error) -> SetupError {
             format!("there is no socket at {at}"),
             "start PostgreSQL, or mend the directory in database.url",
         ),
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => unreachable(
-            format!("no way to {at}: {error}"),
-            "look at host and port in database.url, and at firewalls and network policies",
-        ),
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            unreachable(format!("no way to {at}: {error}"), LOOK_AT_NETWORK)
+        }
         // The standard library has no error kind for names that cannot be resolved.
         _ if error.to_string().contains("lookup address") => unreachable(
             format!("no such host: {at}: {error}"),
             "mend the host in database.url, or the name service here",
         ),
-        _ => unreachable(format!("the connection to {at} breaks: {error}"), "look at the log of PostgreSQL"),
+        _ => unreachable(format!("the connection to {at} breaks: {error}"), LOOK_AT_LOG),
     }
 }
 
 fn unreachable(cause: String, cure: &'static str) -> SetupError {
     SetupError::Unreachable { cause, cure }
-}
-
-/// Returns host and port, or the socket.
-fn name(place: &PgConnectOptions) -> String {
-    match place.get_socket() {
-        Some(socket) => socket.display().to_string(),
-        None => format!("{}:{}", place.get_host(), place.get_port()),
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! URLs of PostgreSQL databases.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use super::host_list;
+use super::servers::{Servers, UrlUse};
 use crate::options::{DatabaseOptions, SetupError};
 
 /// Parameters of a URL that the driver knows.
@@ -34,15 +35,13 @@ pub(crate) fn accepts(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 
-/// Refuses URLs for which the driver's error message would contain the URL, and so the password. Refuses unencrypted
-/// connections to another machine.
-pub(crate) fn check_url(options: &DatabaseOptions) -> Result<(), SetupError> {
-    let url = options.url.as_str();
-    let Ok(parsed) = PgConnectOptions::from_str(url) else {
-        return Err(SetupError::Url("expected postgres://user:password@host/database".to_owned()));
-    };
-    if !is_local(&parsed) && !options.allow_plain_text {
-        match ssl_mode(url, &parsed) {
+/// Refuses URLs with which no database can be opened. Refuses unencrypted connections to another machine.
+pub(crate) fn check_url(options: &DatabaseOptions, url_use: UrlUse) -> Result<(), SetupError> {
+    for server in Servers::parse(&options.url, url_use)?.iter() {
+        if is_local(&server.options) || options.allow_plain_text {
+            continue;
+        }
+        match server.options.get_ssl_mode() {
             PgSslMode::Disable => return Err(SetupError::PlainText("disable")),
             PgSslMode::Allow => return Err(SetupError::PlainText("allow")),
             PgSslMode::Prefer => return Err(SetupError::PlainText("prefer")),
@@ -57,7 +56,8 @@ pub(crate) fn warn_of_ignored_parameters(url: &str) {
     let ignored = ignored_parameters(url);
     if ignored > 0 {
         // The names of the ignored parameters are not logged: the text after a `?` may be the rest of a password.
-        let known = PARAMETERS.join(", ");
+        let known: Vec<_> = PARAMETERS.iter().chain(&host_list::PARAMETERS).copied().collect();
+        let known = known.join(", ");
         tracing::warn!(ignored, known, "the database URL has parameters that are ignored");
     }
 }
@@ -65,7 +65,8 @@ pub(crate) fn warn_of_ignored_parameters(url: &str) {
 /// Returns the number of parameters that the driver ignores. The driver's own warning contains their values, so the log
 /// does not accept it.
 fn ignored_parameters(url: &str) -> usize {
-    parameter_names(url).filter(|name| !PARAMETERS.contains(name) && !name.starts_with("options[")).count()
+    let is_known = |name: &&str| PARAMETERS.contains(name) || host_list::PARAMETERS.contains(name);
+    parameter_names(url).filter(|name| !is_known(name) && !name.starts_with("options[")).count()
 }
 
 fn parameter_names(url: &str) -> impl Iterator<Item = &str> {
@@ -81,14 +82,13 @@ pub(crate) fn ssl_mode(url: &str, parsed: &PgConnectOptions) -> PgSslMode {
 }
 
 /// Warns of a connection that is encrypted without a check of the server's certificate.
-pub(crate) fn warn_of_unverified_server(url: &str) {
-    let Ok(parsed) = PgConnectOptions::from_str(url) else { return };
-    match ssl_mode(url, &parsed) {
-        PgSslMode::VerifyCa | PgSslMode::VerifyFull => {}
-        _ if is_local(&parsed) => {}
-        mode => {
-            tracing::warn!(?mode, "the database need not prove who it is: sslmode=verify-full in its URL asks for it");
-        }
+pub(crate) fn warn_of_unverified_server(url: &str, url_use: UrlUse) {
+    let Ok(servers) = Servers::parse(url, url_use) else { return };
+    let verifies = |mode| matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+    let mut others = servers.iter().map(|server| &server.options).filter(|options| !is_local(options));
+    if let Some(options) = others.find(|options| !verifies(options.get_ssl_mode())) {
+        let mode = options.get_ssl_mode();
+        tracing::warn!(?mode, "the database need not prove who it is: sslmode=verify-full in its URL asks for it");
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
 
     fn checked(url: &str, allow_plain_text: bool) -> Result<(), String> {
         let options = DatabaseOptions { allow_plain_text, ..DatabaseOptions::new(url) };
-        check_url(&options).map_err(|error| error.to_string())
+        check_url(&options, UrlUse::Primary).map_err(|error| error.to_string())
     }
 
     #[test]

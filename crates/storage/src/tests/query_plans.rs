@@ -94,10 +94,10 @@ async fn lines(connection: &DatabaseConnection, sql: String, column: &str) -> Ve
 #[tokio::test]
 async fn postgres_goes_by_indexes() {
     let options = DatabaseOptions::new(access_tokens_testkit::postgres::create_database());
-    let migrating = postgres::connect(&options, Purpose::Migrate).await.expect("connects");
+    let migrating = postgres::connect_to_first(&options, Purpose::Migrate).await.expect("connects");
     migration::migrate_postgres(&migrating, std::time::Duration::from_secs(9)).await.expect("migrates");
     insert_fixtures(&migrating).await;
-    let connection = postgres::connect(&options, Purpose::Heartbeat).await.expect("connects");
+    let connection = postgres::connect_to_first(&options, Purpose::Heartbeat).await.expect("connects");
     for (text, values) in statements(DbBackend::Postgres) {
         let values: Vec<_> = values.iter().map(ToString::to_string).collect();
         connection.execute_unprepared(&format!("PREPARE asked AS {text}")).await.expect("a statement");

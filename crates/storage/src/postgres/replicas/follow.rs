@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::position::{self, Identity};
 use super::{ObservedPosition, Replica, Replicas};
 use crate::error::{Failure, store_error};
-use crate::postgres::{Purpose, connect, connect_if};
+use crate::postgres::servers::{Server, Wanted};
+use crate::postgres::{Purpose, connect, session};
 
 /// Time between two polls. After a write, a caller reads from the primary for about this time if the replicas keep up.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -108,6 +109,8 @@ async fn follow(replicas: Weak<Replicas>, replica: Arc<Replica>) {
             Err(error) => {
                 poll_connection = None;
                 replica.discard_pool();
+                // Another server of the same URL may be a replica.
+                replica.servers.skip_first();
                 (ReplicaStatus::Unreachable, Some(error))
             }
         };
@@ -121,32 +124,53 @@ async fn follow(replicas: Weak<Replicas>, replica: Arc<Replica>) {
     }
 }
 
+/// The connection that reads the position of a replica.
+struct PollConnection {
+    server: Arc<Server>,
+    connection: DatabaseConnection,
+}
+
 impl Replica {
     /// Returns the position of the replica.
     async fn read_position(
         &self,
-        poll_connection: &mut Option<DatabaseConnection>,
+        poll_connection: &mut Option<PollConnection>,
         replicas: &Replicas,
     ) -> StoreResult<LogPosition> {
-        let poll_connection = match poll_connection {
+        let alarm = replicas.primary.alarm();
+        let PollConnection { server, connection } = match poll_connection {
             Some(poll_connection) => poll_connection,
             None => {
-                let connection = connect(&self.options, Purpose::Heartbeat).await.map_err(store_error)?;
+                let server = self.find_server().await?;
+                let connection = connect(&self.options, &server, Purpose::Heartbeat, alarm, None);
+                let connection = connection.await.map_err(store_error)?;
                 if Identity::of(&connection).await? != Identity::of(&replicas.primary.executor()).await? {
                     return Err(Failure::fault("it is not a replica of this database").into());
                 }
-                poll_connection.insert(connection)
+                poll_connection.insert(PollConnection { server, connection })
             }
         };
-        let position = position::of_replica(poll_connection).await?;
+        let position = position::of_replica(connection).await?;
         let position = position.ok_or_else(|| Failure::fault("it is not a replica"))?;
         if self.state().pool.is_none() {
             // One URL may lead to several servers. The pool must use the server whose position is known.
-            let this = position::this_server(poll_connection).await?;
-            let pool = connect_if(&self.options, Purpose::Replica, Some(&this)).await.map_err(store_error)?;
-            self.state().pool = Some(pool);
+            let this = position::this_server(connection).await?;
+            let pool = connect(&self.options, server, Purpose::Replica, alarm, Some(&this)).await;
+            self.state().pool = Some(pool.map_err(store_error)?);
         }
         Ok(position)
+    }
+
+    /// Returns the server to follow: of several servers, one that is a standby now.
+    async fn find_server(&self) -> StoreResult<Arc<Server>> {
+        if self.servers.len() == 1 {
+            return Ok(Arc::clone(self.servers.first()));
+        }
+        let settings = session::settings(&self.options, Purpose::Heartbeat);
+        match self.servers.find(&settings, Wanted::Standby).await {
+            Ok(found) => Ok(found.server),
+            Err(not_found) => Err(Failure::unavailable(not_found.explained().parts().0).into()),
+        }
     }
 
     fn log_status(&self, status: ReplicaStatus, cause: Option<StoreError>) {

@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::options::{DatabaseOptions, SetupError};
 use crate::postgres::pools::Pools;
+use crate::postgres::servers::{Servers, UrlUse};
 use crate::postgres::url;
 use crate::sql::executor::Executor;
 use write_positions::WritePositions;
@@ -60,6 +61,8 @@ struct Replica {
     /// Number for the log, in the order of the setting, from 1.
     number: usize,
     options: DatabaseOptions,
+    /// The servers of its URL, of which one is used.
+    servers: Servers,
     state: Mutex<State>,
 }
 
@@ -91,9 +94,10 @@ impl Replicas {
             if !url::accepts(url) {
                 return Err(SetupError::Url("expected postgres://user:password@host/database of a replica".to_owned()));
             }
-            url::check_url(&options)?;
-            url::warn_of_unverified_server(url);
-            all.push(Arc::new(Replica { number: index + 1, options, state: Mutex::default() }));
+            url::check_url(&options, UrlUse::Replica)?;
+            url::warn_of_unverified_server(url, UrlUse::Replica);
+            let servers = Servers::parse(url, UrlUse::Replica)?;
+            all.push(Arc::new(Replica { number: index + 1, options, servers, state: Mutex::default() }));
         }
         Ok(Some(Arc::new(Self {
             primary: Arc::clone(primary),

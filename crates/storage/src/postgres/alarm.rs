@@ -1,0 +1,86 @@
+//! Wakes the heartbeat before its time, when a statement shows that its server is lost or can no longer be written.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use access_tokens_domain::store::StoreError;
+use tokio::sync::Notify;
+
+use crate::error::{Cause, Failure};
+
+/// SQLSTATE `read_only_sql_transaction`: the server is a standby, or read-only.
+const READ_ONLY: &str = "[25006]";
+
+/// Reports of failed statements to the heartbeat.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    raised: Notify,
+    /// Whether a statement was refused because its server cannot be written.
+    refused_write: AtomicBool,
+}
+
+impl Alarm {
+    /// Waits until the alarm is raised.
+    pub(crate) async fn raised(&self) {
+        self.raised.notified().await;
+    }
+
+    /// Returns whether a server has refused a write since the last call.
+    pub(crate) fn take_refused_write(&self) -> bool {
+        self.refused_write.swap(false, Ordering::AcqRel)
+    }
+
+    /// Makes the heartbeat check its server now.
+    pub(crate) fn raise(&self) {
+        self.raised.notify_one();
+    }
+
+    /// Raises the alarm if this failure means that the server is lost or cannot be written. Returns whether it cannot
+    /// be written: the connection must not be used again.
+    pub(crate) fn report(&self, failure: &Failure) -> bool {
+        let Failure::Unavailable(cause) = failure else { return false };
+        self.report_cause(cause)
+    }
+
+    /// The same for an error of the store.
+    pub(crate) fn report_store_error(&self, error: &StoreError) {
+        let StoreError::Unavailable(cause) = error else { return };
+        if let Some(cause) = cause.downcast_ref::<Cause>() {
+            self.report_cause(cause);
+        }
+    }
+
+    fn report_cause(&self, cause: &Cause) -> bool {
+        let refused_write = cause.as_str().ends_with(READ_ONLY);
+        if refused_write {
+            self.refused_write.store(true, Ordering::Release);
+        }
+        self.raise();
+        refused_write
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Duration, timeout};
+
+    use super::*;
+
+    async fn is_raised(alarm: &Alarm) -> bool {
+        timeout(Duration::ZERO, alarm.raised()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn lost_servers_raise_the_alarm_and_refused_writes_are_known() {
+        let alarm = Alarm::default();
+        assert!(!alarm.report(&Failure::fault("syntax error [42601]")) && !is_raised(&alarm).await);
+        assert!(!alarm.report(&Failure::unavailable("terminating connection [57P01]")) && is_raised(&alarm).await);
+        assert!(!alarm.take_refused_write() && !is_raised(&alarm).await);
+        let refused = Failure::unavailable("cannot execute INSERT in a read-only transaction [25006]");
+        assert!(alarm.report(&refused) && is_raised(&alarm).await);
+        assert!(alarm.take_refused_write() && !alarm.take_refused_write());
+        alarm.report_store_error(&refused.into());
+        assert!(alarm.take_refused_write() && is_raised(&alarm).await);
+        alarm.report_store_error(&StoreError::Fault("[25006]".into()));
+        assert!(!is_raised(&alarm).await);
+    }
+}
