@@ -1,5 +1,7 @@
 //! The conversion of a hash, and the functions that formats share.
 
+use std::str::FromStr;
+
 use access_tokens_secrets::HashRejection;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD_NO_PAD};
@@ -13,14 +15,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The result of a conversion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Conversion {
-    /// The hash in a form that an import accepts.
-    Hash(String),
-    /// The hash cannot be converted. The name of its scheme, without a part of the hash.
-    Unsupported(&'static str),
-}
+/// The hash in a form that an import accepts. The error is the name of its scheme, without a part of the hash.
+pub(super) type Conversion = Result<String, &'static str>;
 
 /// A converted hash of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,45 +31,26 @@ pub(super) const UNKNOWN: &str = "unknown";
 pub(super) const PBKDF2_SHA1: &str = "PBKDF2-SHA1";
 pub(super) const DAMAGED: &str = "damaged";
 
-impl Conversion {
-    pub(super) fn of(hash: Option<String>) -> Self {
-        hash.map_or(Self::Unsupported(DAMAGED), Self::Hash)
-    }
-}
+/// Names of PBKDF2 in PHC strings, with the hash functions that an import accepts.
+pub(super) const PBKDF2_SHA256: &str = "pbkdf2-sha256";
+pub(super) const PBKDF2_SHA512: &str = "pbkdf2-sha512";
 
-/// Hash functions of PBKDF2 that an import accepts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Digest {
-    Sha256,
-    Sha512,
-}
-
-impl Digest {
-    /// Reads a name such as `sha256`.
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "sha256" => Some(Self::Sha256),
-            "sha512" => Some(Self::Sha512),
-            _ => None,
-        }
-    }
-}
-
-/// Returns the PHC string of a PBKDF2 hash.
-pub(super) fn pbkdf2(digest: Digest, rounds: &str, salt: &[u8], hash: &[u8]) -> Option<String> {
-    let name = match digest {
-        Digest::Sha256 => "pbkdf2-sha256",
-        Digest::Sha512 => "pbkdf2-sha512",
-    };
-    let rounds: u32 = rounds.parse().ok()?;
-    Some(format!("${name}$i={rounds},l={}${}${}", hash.len(), encode(salt), encode(hash)))
+/// Returns the PHC string of a PBKDF2 hash. `name` is [`PBKDF2_SHA256`] or [`PBKDF2_SHA512`].
+pub(super) fn pbkdf2(name: &str, rounds: &str, salt: &[u8], hash: &[u8]) -> Conversion {
+    let rounds: u32 = number(rounds)?;
+    Ok(format!("${name}$i={rounds},l={}${}${}", hash.len(), encode(salt), encode(hash)))
 }
 
 /// Returns the PHC string of a scrypt hash. `n` is a power of two.
-pub(super) fn scrypt(n: &str, r: &str, p: &str, salt: &[u8], hash: &[u8]) -> Option<String> {
-    let n: u64 = n.parse().ok().filter(|n: &u64| n.is_power_of_two())?;
-    let (r, p): (u32, u32) = (r.parse().ok()?, p.parse().ok()?);
-    Some(format!("$scrypt$ln={},r={r},p={p}${}${}", n.ilog2(), encode(salt), encode(hash)))
+pub(super) fn scrypt(n: &str, r: &str, p: &str, salt: &[u8], hash: &[u8]) -> Conversion {
+    let (n, r, p): (u64, u32, u32) = (number(n)?, number(r)?, number(p)?);
+    let ln = n.checked_ilog2().filter(|_| n.is_power_of_two()).ok_or(DAMAGED)?;
+    Ok(format!("$scrypt$ln={ln},r={r},p={p}${}${}", encode(salt), encode(hash)))
+}
+
+/// Reads a parameter.
+pub(super) fn number<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| DAMAGED)
 }
 
 /// Encodes base64 without padding.
@@ -82,28 +59,27 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 }
 
 /// Reads base64, with padding or without.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-    LENIENT.decode(text).ok()
+pub(super) fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
+    LENIENT.decode(text).map_err(|_| DAMAGED)
 }
 
 /// Reads the base64 of passlib, which has `.` for `+`.
-pub(super) fn decode_passlib(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode_passlib(text: &str) -> Result<Vec<u8>, &'static str> {
     decode(&text.replace('.', "+"))
 }
 
 /// Reads hexadecimal digits.
-pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
+pub(super) fn decode_hex(text: &str) -> Result<Vec<u8>, &'static str> {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(DAMAGED);
     }
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    digits.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+    let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16));
+    pairs.collect::<Result<_, _>>().map_err(|_| DAMAGED)
 }
 
 /// Returns the name of an unsupported scheme, from the beginning of the hash.
 pub(super) fn unsupported(text: &str) -> Conversion {
-    Conversion::Unsupported(HashRejection::of_scheme(text).or_else(|| of_digits(text)).unwrap_or(UNKNOWN))
+    Err(HashRejection::of_scheme(text).or_else(|| of_digits(text)).unwrap_or(UNKNOWN))
 }
 
 /// Returns the name of a bare digest, from its number of hexadecimal digits.

@@ -124,17 +124,17 @@ impl Format {
         let hashes = found.into_iter().flatten().filter(|text| !is_disabled(text));
         let converted = hashes.map(|text| {
             let conversion = match is_firebase && !text.starts_with('$') {
-                true => Conversion::Unsupported("scrypt of Firebase"),
+                true => Err("scrypt of Firebase"),
                 false => self.convert_text(text),
             };
-            Candidate { is_same: conversion == Conversion::Hash(text.to_owned()), conversion }
+            Candidate { is_same: conversion.as_deref() == Ok(text), conversion }
         });
         converted.collect()
     }
 
     fn convert_text(self, text: &str) -> Conversion {
         if text.len() > MAX_HASH_BYTES {
-            return Conversion::Unsupported(UNKNOWN);
+            return Err(UNKNOWN);
         }
         match self {
             Self::Keycloak | Self::Auth0 | Self::Ndjson | Self::Kratos | Self::Passlib | Self::Phc => {

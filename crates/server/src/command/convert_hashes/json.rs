@@ -9,8 +9,7 @@ use std::rc::Rc;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::entry::{Entry, EntrySink};
-use super::row::Row;
+use super::row::{Entry, EntrySink, Row};
 use super::selection::Selection;
 
 /// Members whose lists have the records.

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::conversion::{Conversion, DAMAGED, Digest, PBKDF2_SHA1, UNKNOWN, decode, encode, pbkdf2};
+use super::conversion::{
+    Conversion, DAMAGED, PBKDF2_SHA1, PBKDF2_SHA256, PBKDF2_SHA512, UNKNOWN, decode, encode, pbkdf2,
+};
 use super::phc;
 use super::row::is_nothing;
 
@@ -18,7 +20,7 @@ pub(super) fn convert(record: &Map<String, Value>) -> Option<Conversion> {
 }
 
 fn is_password(credential: &Map<String, Value>) -> bool {
-    credential.get("type").and_then(Value::as_str).is_none_or(|kind| kind == "password")
+    text(credential, "type").is_none_or(|kind| kind == "password")
 }
 
 fn credential(credential: &Map<String, Value>) -> Option<Conversion> {
@@ -30,27 +32,27 @@ fn credential(credential: &Map<String, Value>) -> Option<Conversion> {
         (None, None) => return None,
         // The row has parameters of a hash, and no hash.
         (None, Some(_)) if ["secretData", "secret_data"].iter().all(|name| lacks(credential, name)) => return None,
-        _ => return Some(Conversion::Unsupported(DAMAGED)),
+        _ => return Some(Err(DAMAGED)),
     };
-    let text = |object: &Map<String, Value>, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
-    let value =
-        text(&secret, "value").or_else(|| text(&secret, "hashedSaltedValue")).filter(|text| !is_nothing(text))?;
-    let algorithm = text(&data, "algorithm").unwrap_or_default();
-    if value.starts_with("$2") {
-        return Some(phc::convert(&value));
-    }
-    let salt = text(&secret, "salt").unwrap_or_default();
-    let (Some(salt), Some(hash)) = (decode(&salt), decode(&value)) else {
-        return Some(Conversion::Unsupported(DAMAGED));
-    };
+    let value = text(&secret, "value").or_else(|| text(&secret, "hashedSaltedValue"));
+    let value = value.filter(|text| !is_nothing(text))?;
+    Some(if value.starts_with("$2") { phc::convert(value) } else { convert_hash(value, &secret, &data) })
+}
+
+/// Converts a hash in base64, with its salt and its parameters.
+fn convert_hash(hash: &str, secret: &Map<String, Value>, data: &Map<String, Value>) -> Conversion {
+    let (salt, hash) = (decode(text(secret, "salt").unwrap_or_default())?, decode(hash)?);
     let rounds = data.get("hashIterations").and_then(Value::as_u64).unwrap_or_default().to_string();
-    Some(match algorithm.as_str() {
-        "pbkdf2-sha256" => Conversion::of(pbkdf2(Digest::Sha256, &rounds, &salt, &hash)),
-        "pbkdf2-sha512" => Conversion::of(pbkdf2(Digest::Sha512, &rounds, &salt, &hash)),
-        "pbkdf2" => Conversion::Unsupported(PBKDF2_SHA1),
-        "argon2" => Conversion::of(argon2(&data, &rounds, &salt, &hash)),
-        _ => Conversion::Unsupported(UNKNOWN),
-    })
+    match text(data, "algorithm") {
+        Some(name @ (PBKDF2_SHA256 | PBKDF2_SHA512)) => pbkdf2(name, &rounds, &salt, &hash),
+        Some("pbkdf2") => Err(PBKDF2_SHA1),
+        Some("argon2") => argon2(data, &rounds, &salt, &hash).ok_or(DAMAGED),
+        _ => Err(UNKNOWN),
+    }
+}
+
+fn text<'v>(object: &'v Map<String, Value>, name: &str) -> Option<&'v str> {
+    object.get(name).and_then(Value::as_str)
 }
 
 /// Returns whether a member is missing, or has a value that means "no hash".

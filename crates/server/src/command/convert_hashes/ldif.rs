@@ -6,8 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::entry::{Entry, EntrySink};
-use super::row::Row;
+use super::row::{Entry, EntrySink, Row};
 use super::selection::Selection;
 use super::table::{NOT_UTF8, TOO_LONG};
 use crate::command::files::{Line, MAX_ROW_BYTES, TextLines, Unreadable};
@@ -31,36 +30,27 @@ pub(super) fn read(
 ) -> anyhow::Result<()> {
     let mut lines = TextLines::new(input, skipped_lines);
     let mut entry = LdifEntry::default();
-    loop {
-        let line = lines.next()?;
-        let (number, text) = match line {
-            None => (0, None),
-            Some(Line { number, text }) => (number, Some(text)),
-        };
-        let text = match text {
-            Some(Ok(text)) => Some(text),
-            Some(Err(why)) => {
+    while let Some(Line { number, text }) = lines.next()? {
+        match text {
+            Err(why) => {
                 let why = if why == Unreadable::TooLong { TOO_LONG } else { NOT_UTF8 };
                 entry.broken.get_or_insert((number, why));
-                continue;
             }
-            None => None,
-        };
-        if let Some(continued) = text.as_deref().and_then(|text| text.strip_prefix(' ')) {
-            entry.continue_line(continued, number);
-            continue;
-        }
-        entry.end_line(selection, number);
-        match text {
-            Some(text) if !text.trim().is_empty() => entry.begin_line(text, number),
-            ended => {
-                std::mem::take(&mut entry).end(each)?;
-                if ended.is_none() {
-                    return Ok(());
+            Ok(text) => match text.strip_prefix(' ') {
+                Some(continued) => entry.continue_line(continued, number),
+                None => {
+                    entry.end_line(selection, number);
+                    if text.trim().is_empty() {
+                        std::mem::take(&mut entry).end(each)?;
+                    } else {
+                        entry.begin_line(text, number);
+                    }
                 }
-            }
+            },
         }
     }
+    entry.end_line(selection, 0);
+    entry.end(each)
 }
 
 /// The entry that is being read.

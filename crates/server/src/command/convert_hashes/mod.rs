@@ -5,10 +5,8 @@
 
 mod arguments;
 mod conversion;
-mod entry;
 mod format;
 mod frameworks;
-mod input;
 mod json;
 mod keycloak;
 mod ldif;
@@ -18,8 +16,6 @@ mod products;
 mod row;
 mod selection;
 mod table;
-#[cfg(test)]
-mod tests;
 
 use std::process::ExitCode;
 
@@ -27,11 +23,11 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 pub(super) use self::arguments::Arguments;
-use self::entry::Entry;
 use self::format::Format;
 use self::output::Output;
+use self::row::{Entry, EntrySink};
 use self::selection::Selection;
-use super::files;
+use super::files::{self, Text};
 use crate::config::Settings;
 
 /// Exit code when no record was written.
@@ -50,7 +46,7 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<
     let limit = settings.hashing.max_foreign_memory.kib();
     let mut output = Output::create(arguments, join.clone(), limit)?;
     let selection = Selection::new(arguments.from, join, arguments.hash.clone());
-    let read = input::read(text, arguments.from, &selection, &mut |found| match found {
+    let found = read(text, arguments.from, &selection, &mut |entry| match entry {
         Entry::Row(row) => output.take(selection.value(&row), selection.hashes(&row)),
         Entry::Comment => {
             output.count_comment();
@@ -64,7 +60,7 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<
     // The records before an error are complete.
     let counts = output.finish()?;
     eprintln!("{counts}");
-    read.with_context(|| name.clone())?;
+    found.with_context(|| name.clone())?;
     Ok(match (counts.written(), counts.left_out()) {
         (0, _) => {
             let why = match counts.records() {
@@ -78,3 +74,22 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<
         _ => ExitCode::FAILURE,
     })
 }
+
+/// Reads the entries of a file, in the form that its beginning shows.
+fn read(text: Text, format: Format, selection: &Selection, each: &mut EntrySink<'_>) -> anyhow::Result<()> {
+    let Text { mut reader, skipped_lines, first, .. } = text;
+    match first {
+        None => Ok(()),
+        Some(b'{' | b'[') => json::read(&mut reader, selection, each),
+        Some(_) => {
+            let (mark, reader) = files::peek(reader)?;
+            match format == Format::Ldap && ldif::begins(&mark) {
+                true => ldif::read(reader, skipped_lines, selection, each),
+                false => table::read(reader, skipped_lines, selection, each),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

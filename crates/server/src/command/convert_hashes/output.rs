@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::arguments::{Arguments, Kind};
-use super::conversion::{Candidate, Conversion, UNKNOWN};
+use super::conversion::{Candidate, UNKNOWN};
 use super::selection::Join;
 use crate::command::new_file;
 
@@ -171,10 +171,7 @@ pub(super) fn strongest(candidates: Vec<Candidate>, limit: u64) -> Option<Result
 /// Returns whether an import accepts a hash. `limit` is the maximum memory in KiB.
 fn examine(candidate: Candidate, limit: u64) -> Result<Accepted, Rejected> {
     let unsupported = |why: &str| Rejected { why: why.to_owned(), is_over_limit: false };
-    let hash = match candidate.conversion {
-        Conversion::Hash(hash) => hash,
-        Conversion::Unsupported(scheme) => return Err(unsupported(scheme)),
-    };
+    let hash = candidate.conversion.map_err(unsupported)?;
     match assess_foreign(&hash, limit) {
         Ok(cost) => Ok(Accepted { hash, cost, is_same: candidate.is_same }),
         Err(HashRejection::NotPhc | HashRejection::Scheme(None)) => Err(unsupported(UNKNOWN)),

@@ -1,9 +1,23 @@
-//! Rows of an export and their members.
+//! The entries of an export: rows and their members.
 
 use serde_json::{Map, Value};
 
 /// Members of an object, or columns of a table.
 pub(super) type Row = Map<String, Value>;
+
+/// The next entry of a file.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// A record.
+    Row(Row),
+    /// A line that is a comment.
+    Comment,
+    /// An entry that cannot be read, with the reason. The reason repeats no text of the file.
+    Unreadable { line: usize, why: &'static str },
+}
+
+/// Receives the entries.
+pub(super) type EntrySink<'a> = dyn FnMut(Entry) -> anyhow::Result<()> + 'a;
 
 /// Returns whether a text means "no hash": databases write NULL or `\N` into a text file, and some write empty quotes.
 pub(super) fn is_nothing(text: &str) -> bool {

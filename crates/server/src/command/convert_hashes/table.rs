@@ -4,8 +4,7 @@ use std::io::BufRead;
 
 use serde_json::Value;
 
-use super::entry::{Entry, EntrySink};
-use super::row::is_nothing;
+use super::row::{Entry, EntrySink, is_nothing};
 use super::selection::{HASH, Selection, VALUE};
 use crate::command::files::{Line, Reader, Start, TooLarge, Unreadable, WrongQuote, columns_of};
 

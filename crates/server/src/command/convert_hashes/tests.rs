@@ -12,10 +12,9 @@ use access_tokens_secrets::{KeyedSecrets, assess_foreign};
 use access_tokens_testkit::keys::{RING_A, ring};
 
 use super::conversion::Conversion;
-use super::entry::{Entry, EntrySink};
 use super::format::Format;
-use super::input;
 use super::output::strongest;
+use super::row::{Entry, EntrySink};
 use super::selection::{Join, Selection};
 use crate::command::files;
 
@@ -44,7 +43,7 @@ fn converted_bytes(format: Format, join: Option<&str>, bytes: Vec<u8>) -> Vec<(O
                 let candidates = selection.hashes(&row);
                 let first = candidates.first().map(|candidate| candidate.conversion.clone());
                 let hash = match strongest(candidates, LIMIT) {
-                    Some(Ok(accepted)) => Some(Conversion::Hash(accepted.hash)),
+                    Some(Ok(accepted)) => Some(Ok(accepted.hash)),
                     _ => first,
                 };
                 found.push((selection.value(&row), hash));
@@ -63,7 +62,7 @@ fn selection(format: Format, join: Option<&str>) -> Selection {
 }
 
 fn read(bytes: Vec<u8>, selection: &Selection, format: Format, each: &mut EntrySink<'_>) -> anyhow::Result<()> {
-    input::read(files::text(Cursor::new(bytes), None)?, format, selection, each)
+    super::read(files::text(Cursor::new(bytes), None)?, format, selection, each)
 }
 
 /// Checks that hashes match only the password, and returns the unsupported ones by owner.
@@ -78,8 +77,8 @@ async fn unsupported(format: Format, text: &str) -> BTreeMap<String, String> {
             continue;
         };
         let hash = match conversion {
-            Some(Conversion::Hash(hash)) => hash,
-            Some(Conversion::Unsupported(scheme)) => {
+            Some(Ok(hash)) => hash,
+            Some(Err(scheme)) => {
                 others.insert(value, scheme.to_owned());
                 continue;
             }
@@ -120,10 +119,10 @@ async fn keycloak() {
         {"username": "old", "credentials": [{"type": "password", "hashedSaltedValue": "AAAA", "salt": "c2FsdHNhbHQ=", "hashIterations": 9, "algorithm": "pbkdf2-sha256"}]}
         {"user_id": "v", "secret_data": "{\"value\": 1", "credential_data": "{}"}"#;
     let hashes: Vec<_> = converted(Format::Keycloak, None, rows).into_iter().map(|(_, hash)| hash).collect();
-    let hash = |text: &str| Some(Conversion::Hash(text.to_owned()));
+    let hash = |text: &str| Some(Ok(text.to_owned()));
     assert_eq!(hashes[0], hash("$pbkdf2-sha512$i=7,l=3$c2FsdHNhbHQ$AAAA"));
     assert_eq!(hashes[1], hash("$pbkdf2-sha256$i=9,l=3$c2FsdHNhbHQ$AAAA"));
-    assert_eq!(hashes[2], Some(Conversion::Unsupported("damaged")));
+    assert_eq!(hashes[2], Some(Err("damaged")));
 }
 
 #[tokio::test]
@@ -138,9 +137,7 @@ async fn auth0_and_json_of_others() {
 async fn kratos() {
     assert_eq!(unsupported(Format::Kratos, export!("kratos.json")).await, expected([]));
     let hash = converted(Format::Kratos, None, export!("kratos.json")).remove(0).1;
-    assert!(
-        matches!(hash, Some(Conversion::Hash(hash)) if hash.starts_with("$scrypt$ln=14,r=8,p=1$") && !hash.ends_with('='))
-    );
+    assert!(matches!(hash, Some(Ok(hash)) if hash.starts_with("$scrypt$ln=14,r=8,p=1$") && !hash.ends_with('=')));
 }
 
 #[tokio::test]
@@ -164,7 +161,7 @@ async fn werkzeug() {
     let others = unsupported(Format::Werkzeug, export!("werkzeug.csv")).await;
     assert_eq!(others, expected([("pbkdf2:sha1:1000", "PBKDF2-SHA1")]));
     let plain = converted(Format::Werkzeug, None, "name\thash\nx\tplain$$hunter2\n").remove(0).1;
-    assert_eq!(plain, Some(Conversion::Unsupported("clear text")));
+    assert_eq!(plain, Some(Err("clear text")));
 }
 
 #[tokio::test]
@@ -230,7 +227,7 @@ async fn tables_of_applications() {
     let old = "Drupal 7";
     assert_eq!(drupal, expected([("seven@example.org", old), ("six@example.org", old)]));
     let firebase = converted(Format::Ndjson, None, export!("firebase.json"));
-    assert_eq!(firebase[0].1, Some(Conversion::Unsupported("scrypt of Firebase")));
+    assert_eq!(firebase[0].1, Some(Err("scrypt of Firebase")));
     assert_eq!(firebase[1], (Some("f2@example.org".to_owned()), None));
 }
 
@@ -269,7 +266,7 @@ fn a_table_without_hashes_is_refused() {
         Ok(())
     });
     assert!(read.is_ok());
-    assert_eq!(hashes, [Conversion::Hash("$2y$05$x".to_owned())]);
+    assert_eq!(hashes, [Ok("$2y$05$x".to_owned())]);
 }
 
 /// The command reads the same forms of files as an import.
@@ -345,7 +342,7 @@ fn damaged_hashes_are_not_converted() {
     ] {
         let text = format!("value\thash\nx\t{text}\n");
         let found = converted(format, None, &text).remove(0).1;
-        let Some(Conversion::Unsupported(scheme)) = found else { panic!("{format:?} {text}: {found:?}") };
+        let Some(Err(scheme)) = found else { panic!("{format:?} {text}: {found:?}") };
         assert!(!scheme.contains("hunter2"), "{scheme}");
     }
 }
@@ -367,7 +364,7 @@ fn cells_of_nothing_are_no_hashes() {
         assert_eq!(converted(Format::Keycloak, None, &keycloak), [none("a")], "{cell}");
     }
     let later = converted(Format::Ndjson, None, "username,password_hash,hash\na,NULL,$2b$04$x\n").remove(0).1;
-    assert_eq!(later, Some(Conversion::Hash("$2b$04$x".to_owned())));
+    assert_eq!(later, Some(Ok("$2b$04$x".to_owned())));
 }
 
 #[test]
@@ -375,7 +372,7 @@ fn files_in_other_forms_are_read_as_far_as_they_can_be() {
     let hash = "$2b$04$abcdefghijklmnopqrstuum174eFeoTj0DHmtuueFaS3Wde4P7wHG";
     let count = |text: &str| {
         let found = converted(Format::Ndjson, None, text);
-        let good = found.iter().filter(|one| matches!(one.1, Some(Conversion::Hash(_)))).count();
+        let good = found.iter().filter(|one| matches!(one.1, Some(Ok(_)))).count();
         (good, found.len())
     };
     let object = format!(r#"{{"username": "a", "hash": "{hash}", "other": {{"deep": [1, {{}}]}}}}"#);
