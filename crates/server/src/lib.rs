@@ -11,11 +11,9 @@ pub mod process;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// Runs the program: reads the command line, executes the command, and returns the exit code.
 pub fn main() -> ExitCode {
-    command::run(command::Cli::parse()).unwrap_or_else(|error| failed(&error))
+    command::run(command::Cli::from_process()).unwrap_or_else(|error| failed(&error))
 }
 
 /// Prints an error with all its causes on one line.

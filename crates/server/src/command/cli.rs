@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::examples::add_examples;
 use super::{
-    api_key, backup, check_config, completions, convert_hashes, doctor, examples, gateway, healthcheck, import, keys,
-    man, migrate, organisation, restore, serve, user,
+    api_key, backup, check_config, completions, convert_hashes, doctor, gateway, healthcheck, import, keys, man,
+    migrate, organisation, restore, serve, user,
 };
 
 /// The life cycle of access tokens - loyalty cards, app logins, till codes - as a gRPC service with an HTTP gateway.
@@ -18,6 +19,18 @@ pub struct Cli {
     pub(super) global: Global,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line of the process. `--help` and a wrong command line end the process.
+    pub fn from_process() -> Self {
+        Self::from_arg_matches(&Self::definition().get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Returns the definition of the command line, with examples in the help texts.
+    pub(super) fn definition() -> clap::Command {
+        add_examples(Self::command(), "access-tokens")
+    }
 }
 
 /// Colours of help on a terminal. Elsewhere, and where NO_COLOR is set, help has no colours.
@@ -55,15 +68,12 @@ pub(super) struct Global {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Serve gRPC and the HTTP API of the original, until SIGTERM or SIGINT.
-    #[command(after_help = examples::SERVE)]
     Serve(serve::Arguments),
     /// Serve only the HTTP API, on http.listen, for a service elsewhere. Needs no database and no keys.
     ///
     /// The port for operators (ops.listen) is that of `serve`: /livez, /readyz and /metrics. The gateway is ready while the service is.
-    #[command(after_help = examples::GATEWAY)]
     Gateway(gateway::Arguments),
     /// Migrate the schema of the database. `serve` does it at its start, unless database.migrate_at_start is false.
-    #[command(after_help = examples::MIGRATE)]
     Migrate(migrate::Arguments),
     /// Import directory records and access tokens from files.
     ///
@@ -86,7 +96,6 @@ pub(super) enum Command {
     /// A refused record is reported on standard error as FILE:LINE: REASON field: description, and the other records are imported. Of
     /// records with the same reason, the first 20 are shown and all are counted at the end; --rejects collects them in a file that can be
     /// corrected and imported. The exit code is 0 only if every record was imported, and 2 if a file has no record at all.
-    #[command(after_help = examples::IMPORT)]
     Import(import::Arguments),
     /// Convert hashes of pass codes or passwords from an export of another system into records for `import --update-only`.
     ///
@@ -98,7 +107,6 @@ pub(super) enum Command {
     /// Fast hashes are not supported, on purpose: MD5, SHA-1, SHA-crypt, salted SHA, phpass, Drupal, PBKDF2 with SHA-1 and others;
     /// --unsupported lists their owners. The exit code is 0 only if every hash was written, 1 if some were omitted, and 2 if no record was
     /// written, such as for a file without records or of another format.
-    #[command(after_help = examples::CONVERT_HASHES)]
     ConvertHashes(convert_hashes::Arguments),
     /// Manage organisations: each has its own directory, users and access tokens.
     #[command(subcommand)]
@@ -113,48 +121,46 @@ pub(super) enum Command {
     #[command(subcommand)]
     Keys(keys::Command),
     /// Query whether a running server is ready: exit code 0 or 1.
-    #[command(after_help = examples::HEALTHCHECK)]
     Healthcheck(healthcheck::Arguments),
     /// Show the settings that apply and their origins, without secrets; or all problems of the configuration.
-    #[command(after_help = examples::CHECK_CONFIG)]
     CheckConfig(check_config::Arguments),
     /// Report current and expected problems of this installation, each with its cure.
     ///
     /// Checks the configuration, the keys and whether they open the stored values, the database, its settings and its schema, the clock,
     /// the time to hash a pass code, the policies of all organisations, the permissions of files, and certificates. It changes nothing, and
     /// may run beside a server.
-    #[command(after_help = examples::DOCTOR)]
+    #[command(after_help = "Exit codes: 0 all is well; 1 there are problems; 3 there are warnings, and no problems.")]
     Doctor(doctor::Arguments),
     /// Copy the SQLite database into a file, while it is served.
     ///
     /// The copy is one state of the database, after all changes that were acknowledged before. It is durable and checked completely before
     /// it gets its name, and nothing is overwritten. The keys are not in it.
-    #[command(after_help = examples::BACKUP)]
+    #[command(
+        after_help = "Exit codes: 0 the copy is there, and was read; 1 there is none; 4 the database is PostgreSQL."
+    )]
     Backup(backup::Arguments),
     /// Replace the SQLite database by a copy, while no server uses it.
     ///
     /// The copy is checked completely first: whether it is undamaged, whether this version supports it, and whether the keys (keys.file)
     /// open the values in it.
-    #[command(after_help = examples::RESTORE)]
+    #[command(
+        after_help = "Exit codes: 0 it is there, or could be; 1 nothing was changed; 4 the database is PostgreSQL."
+    )]
     Restore(restore::Arguments),
     /// Print the completion script of a shell.
-    #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::Arguments),
     /// Print the manual, or write its pages into a directory.
-    #[command(after_help = examples::MAN)]
     Man(man::Arguments),
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::command::all_commands;
 
     #[test]
     fn the_command_line_is_consistent_and_documented() {
-        let mut cli = Cli::command();
+        let mut cli = Cli::definition();
         cli.build();
         cli.clone().debug_assert();
         let mut commands = vec![cli];

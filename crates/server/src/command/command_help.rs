@@ -1,7 +1,5 @@
 //! Lists all commands, for tests of each of them.
 
-use clap::CommandFactory;
-
 use super::cli::Cli;
 
 /// A command without subcommands.
@@ -27,7 +25,7 @@ impl CommandHelp {
 
 /// Returns all commands, in no particular order.
 pub fn all_commands() -> Vec<CommandHelp> {
-    let mut cli = Cli::command();
+    let mut cli = Cli::definition();
     cli.build();
     let mut found = Vec::new();
     collect(&cli, "access-tokens", &mut found);

@@ -36,7 +36,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use access_tokens_telemetry as telemetry;
-use clap::CommandFactory;
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::cli::Cli;
@@ -57,9 +56,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // These commands need no configuration, so that they work with a broken one.
     match &cli.command {
         Command::Completions(arguments) => {
-            return completions::run(arguments, Cli::command()).map(|()| ExitCode::SUCCESS);
+            return completions::run(arguments, Cli::definition()).map(|()| ExitCode::SUCCESS);
         }
-        Command::Man(arguments) => return man::run(arguments, Cli::command()).map(|()| ExitCode::SUCCESS),
+        Command::Man(arguments) => return man::run(arguments, Cli::definition()).map(|()| ExitCode::SUCCESS),
         _ => {}
     }
     let Global { config, set } = cli.global;

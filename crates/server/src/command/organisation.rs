@@ -7,7 +7,6 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::errors::store_to_anyhow;
-use super::examples;
 use super::organisation_name::check_name;
 use super::output::print;
 use crate::config::Settings;
@@ -15,16 +14,13 @@ use crate::config::Settings;
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Add an organisation. An existing name is an error.
-    #[command(after_help = examples::ORGANISATION_ADD)]
     Add(Add),
     /// List the organisations: one line for each, with its id and its name.
-    #[command(after_help = examples::ORGANISATION_LIST)]
     List,
     /// Rename an organisation.
     ///
     /// Log-ins and settings (grpc.tls.identities) use the name: with the old name they fail from now on. Sessions, API keys, tokens and
     /// their numbers do not change.
-    #[command(after_help = examples::ORGANISATION_RENAME)]
     Rename(Rename),
 }
 

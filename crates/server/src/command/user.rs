@@ -13,34 +13,27 @@ use zeroize::Zeroizing;
 use super::context::Context;
 use super::errors::store_to_anyhow;
 use super::permissions::permissions;
-use super::{examples, users};
+use super::users;
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Add a user, or give an existing one a new password and permissions.
-    #[command(after_help = examples::USER_ADD)]
     Add(Add),
 
     /// Add networks from which an existing user logs in. Wrong passwords from other networks never lock the user out on them.
-    #[command(after_help = examples::USER_NETWORK)]
     Network(NetworkOf),
     /// End the locks of a user's log-ins: wrong passwords lock a user on the network that they come from.
-    #[command(after_help = examples::USER_UNLOCK)]
     Unlock(users::Named),
     /// Give a user a new password. The sessions of the user end within a second on every server.
-    #[command(after_help = examples::USER_PASSWORD)]
     Password(users::Password),
     /// Disable a user: it cannot log in, and its sessions and API keys end within a second on every server.
     ///
     /// The last enabled user with the permission admin cannot be disabled. Disabling a user twice is not an error.
-    #[command(after_help = examples::USER_DISABLE)]
     Disable(users::Named),
     /// Enable a disabled user, with its earlier password.
-    #[command(after_help = examples::USER_ENABLE)]
     Enable(users::Named),
     /// List the users of an organisation that have a password or permissions.
-    #[command(after_help = examples::USER_LIST)]
     List(users::List),
 }
 

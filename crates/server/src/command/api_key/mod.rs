@@ -11,7 +11,6 @@ use clap::{Args, Subcommand};
 use self::date::shown;
 use super::context::{Context, operator};
 use super::errors::to_anyhow;
-use super::examples;
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
@@ -20,21 +19,17 @@ pub(super) enum Command {
     ///
     /// The key belongs to a technical user of the given name, which has no password. A second key with the same name belongs to the same
     /// user. Each key has its own permissions, unit and expiry.
-    #[command(after_help = examples::API_KEY_ADD)]
     Add(add::Add),
     /// List the keys of an organisation, without their secrets.
-    #[command(after_help = examples::API_KEY_LIST)]
     List(list::List),
     /// Revoke a key at once, and end the sessions that it opened.
     ///
     /// Every server refuses the key within a second. Revoking a key twice is not an error.
-    #[command(after_help = examples::API_KEY_REVOKE)]
     Revoke(Revoke),
     /// Replace a key: print a new one, once, as the last word, and let the old one expire later.
     ///
     /// The new key has the user, the permissions, the unit and the expiry of the old one. Configure the service with it while both are
     /// accepted.
-    #[command(after_help = examples::API_KEY_ROTATE)]
     Rotate(Rotate),
 }
 

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use self::source::key_file;
 pub(super) use self::source::key_ring;
-use super::{context, examples};
+use super::context;
 use crate::config::Settings;
 
 /// The keys that protect passwords, codes and session tokens.
@@ -22,10 +22,8 @@ pub(super) enum Command {
     ///
     /// Give the same file to every replica, and keep a copy separate from copies of the database: without its keys, pass codes, passwords
     /// and codes of a database are useless.
-    #[command(after_help = examples::KEYS_INIT)]
     Init(Init),
     /// List the keys by id, with the key that writes, and the number of values in the database that need each.
-    #[command(after_help = examples::KEYS_LIST)]
     List,
     /// Create a new key that writes new values from now on. The other keys stay for reading.
     ///
@@ -34,23 +32,19 @@ pub(super) enum Command {
     ///
     /// If replicas have copies of the file, or see changes late, run `rotate --prepare` on one replica, copy the file to all, and then run
     /// `rotate --to ID` on all.
-    #[command(after_help = examples::KEYS_ROTATE)]
     Rotate(Rotate),
     /// Move all verification codes to the key that writes. It may be interrupted, and run again.
     ///
     /// Other values move when they are used, or cannot move: `keys list` shows it.
-    #[command(after_help = examples::KEYS_REENCRYPT)]
     ReEncrypt,
     /// Withdraw unused secrets under an old key, so that the key can be retired.
     ///
     /// A secret moves to the key that writes when it is used. A secret that is never used keeps its old key needed; this command removes
     /// it.
-    #[command(after_help = examples::KEYS_WITHDRAW)]
     Withdraw(withdraw::Withdraw),
     /// Remove a key that nothing needs any more: no value in the database, and no session.
     ///
     /// Sessions that it signed live for two hours after another key began to write.
-    #[command(after_help = examples::KEYS_RETIRE)]
     Retire(Retire),
 }
 
