@@ -1,7 +1,5 @@
 //! Delivers one notification to the webhook, in up to three attempts.
 
-use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,41 +44,32 @@ pub(super) struct WebhookClient {
     random: Arc<dyn Random>,
 }
 
-/// The outcome of a notification, or of one attempt.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Outcome {
-    Delivered,
+/// The reason why a notification, or one attempt, was not delivered.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
     /// The receiver answered with a status that another attempt would not change.
+    #[error("refused with status {}", .0.as_u16())]
     Refused(StatusCode),
     /// The receiver answered with a server error.
+    #[error("answered with status {}", .0.as_u16())]
     Failed(StatusCode),
+    #[error("no connection")]
     NoConnection,
+    #[error("its address is neither of this machine nor in webhooks.allowed_networks")]
     NotAllowed,
+    #[error("the connection broke")]
     ConnectionLost,
+    #[error("no answer in time")]
     TimedOut,
+    #[error("expired")]
     Expired,
+    #[error("no random bytes for its id")]
     NoRandom,
 }
 
-impl Outcome {
-    fn is_transient(self) -> bool {
+impl Failure {
+    fn is_transient(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::NoConnection | Self::ConnectionLost | Self::TimedOut)
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Delivered => f.write_str("delivered"),
-            Self::Refused(status) => write!(f, "refused with status {}", status.as_u16()),
-            Self::Failed(status) => write!(f, "answered with status {}", status.as_u16()),
-            Self::NoConnection => f.write_str("no connection"),
-            Self::NotAllowed => f.write_str("its address is neither of this machine nor in webhooks.allowed_networks"),
-            Self::ConnectionLost => f.write_str("the connection broke"),
-            Self::TimedOut => f.write_str("no answer in time"),
-            Self::Expired => f.write_str("expired"),
-            Self::NoRandom => f.write_str("no random bytes for its id"),
-        }
     }
 }
 
@@ -113,23 +102,23 @@ impl WebhookClient {
     pub(super) async fn deliver(&self, notification: &Notification) {
         let kind = notification.kind.name();
         let Ok(delivery) = code::hex_id(self.random.as_ref()) else {
-            return log_undelivered(kind, "", 0, Outcome::NoRandom);
+            return log_undelivered(kind, "", 0, &Failure::NoRandom);
         };
         let body = message::body(notification);
         let mut tries = 0;
         let outcome = loop {
-            let Some(time) = self.time_left(notification) else { break Outcome::Expired };
+            let Some(time) = self.time_left(notification) else { break Err(Failure::Expired) };
             let pause = RETRY_DELAYS.get(tries);
             tries += 1;
             let answered = timeout(time, self.post(&delivery, body.clone())).await;
-            match (answered.unwrap_or(Outcome::TimedOut), pause) {
-                (outcome, Some(pause)) if outcome.is_transient() => sleep(*pause).await,
+            match (answered.unwrap_or(Err(Failure::TimedOut)), pause) {
+                (Err(failure), Some(pause)) if failure.is_transient() => sleep(*pause).await,
                 (outcome, _) => break outcome,
             }
         };
         match outcome {
-            Outcome::Delivered => tracing::info!(kind, delivery, tries, "notification delivered"),
-            outcome => log_undelivered(kind, &delivery, tries, outcome),
+            Ok(()) => tracing::info!(kind, delivery, tries, "notification delivered"),
+            Err(failure) => log_undelivered(kind, &delivery, tries, &failure),
         }
     }
 
@@ -140,9 +129,9 @@ impl WebhookClient {
         Some(left.min(self.timeout))
     }
 
-    async fn post(&self, delivery: &str, body: Bytes) -> Outcome {
+    async fn post(&self, delivery: &str, body: Bytes) -> Result<(), Failure> {
         if !self.allowed {
-            return Outcome::NotAllowed;
+            return Err(Failure::NotAllowed);
         }
         let now = self.clock.now();
         let signature = self.signer.as_ref().map(|signer| signer.sign(now, &body));
@@ -167,28 +156,16 @@ impl WebhookClient {
         }
         // The body of the answer is ignored.
         match self.client.request(request).await.map(|response| response.status()) {
-            Ok(status) if status.is_success() => Outcome::Delivered,
-            Ok(status) if status.is_server_error() => Outcome::Failed(status),
-            Ok(status) => Outcome::Refused(status),
-            Err(error) if is_not_allowed(&error) => Outcome::NotAllowed,
-            Err(error) if error.is_connect() => Outcome::NoConnection,
-            Err(_) => Outcome::ConnectionLost,
+            Ok(status) if status.is_success() => Ok(()),
+            Ok(status) if status.is_server_error() => Err(Failure::Failed(status)),
+            Ok(status) => Err(Failure::Refused(status)),
+            Err(error) if anyhow::Chain::new(&error).any(|cause| cause.is::<NotAllowed>()) => Err(Failure::NotAllowed),
+            Err(error) if error.is_connect() => Err(Failure::NoConnection),
+            Err(_) => Err(Failure::ConnectionLost),
         }
     }
 }
 
-/// Returns whether all addresses of the webhook were refused.
-fn is_not_allowed(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<NotAllowed>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-fn log_undelivered(kind: &str, delivery: &str, tries: usize, outcome: Outcome) {
+fn log_undelivered(kind: &str, delivery: &str, tries: usize, outcome: &Failure) {
     tracing::warn!(kind, delivery, tries, %outcome, "notification not delivered");
 }

@@ -1,6 +1,5 @@
 //! The service behind `access-tokens gateway`: its health, and the duration of its answers.
 
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -110,12 +109,7 @@ async fn probe(channel: Channel) -> State {
 
 /// Returns the first cause of a failed call, such as a refused connection or an untrusted certificate.
 fn cause(status: &Status) -> String {
-    let mut deepest = None;
-    let mut source = status.source();
-    while let Some(error) = source {
-        deepest = Some(error);
-        source = error.source();
-    }
+    let deepest = anyhow::Chain::new(status).skip(1).last();
     let text = deepest.map_or_else(|| format!("{:?}", status.code()), ToString::to_string);
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CAUSE).collect()
 }
