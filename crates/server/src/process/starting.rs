@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
@@ -14,9 +12,10 @@ use access_tokens_net::connections::{Http2Limits, connections};
 use access_tokens_net::port::Port;
 use http::{Request, Response};
 use tonic::body::Body;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tower::layer::layer_fn;
-use tower::{Service, ServiceExt};
+use tower::{ServiceExt, service_fn};
 
 /// Prefix of the paths of health probes.
 const HEALTH_PREFIX: &str = "/grpc.health.v1.Health/";
@@ -25,7 +24,7 @@ const HEALTH_PREFIX: &str = "/grpc.health.v1.Health/";
 pub(super) async fn serve(port: Port, limits: Http2Limits, stop: impl Future<Output = ()>) {
     let server = Server::builder()
         .layer(InFlightLayer)
-        .layer(layer_fn(|inner| HealthOnly { inner }))
+        .layer(layer_fn(|health: Routes| service_fn(move |request| answer(health.clone(), request))))
         .add_service(Health::new().service())
         .serve_with_incoming_shutdown(connections(port, limits), stop);
     if let Err(error) = server.await {
@@ -39,35 +38,15 @@ pub(super) fn refusal() -> Response<Body> {
     status::from_error(&error.retry_after(Duration::from_secs(1))).into_http()
 }
 
-#[derive(Clone)]
-struct HealthOnly<S> {
-    inner: S,
-}
-
-impl<S> Service<Request<Body>> for HealthOnly<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+/// Answers a health probe, and refuses every other call.
+async fn answer(health: Routes, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    if let Some(violation) = Violation::of(&request) {
+        return Ok(violation.answer());
     }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let inner = self.inner.clone();
-        Box::pin(async move {
-            if let Some(violation) = Violation::of(&request) {
-                return Ok(violation.answer());
-            }
-            if request.uri().path().starts_with(HEALTH_PREFIX) {
-                return inner.oneshot(request).await;
-            }
-            Ok(refusal())
-        })
+    if request.uri().path().starts_with(HEALTH_PREFIX) {
+        return health.oneshot(request).await;
     }
+    Ok(refusal())
 }
 
 #[cfg(test)]
