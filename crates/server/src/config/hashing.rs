@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, de};
+use access_tokens_host::value::parsed;
+use serde::Deserialize;
 
 /// Range of [`HashingSettings::max_foreign_memory`], in MiB.
 const RANGE_MIB: std::ops::RangeInclusive<u64> = 64..=256;
@@ -15,6 +16,7 @@ pub(super) const MEMORY_RANGE: &str = "between 64 MiB and 256 MiB, such as 128 M
 #[serde(deny_unknown_fields)]
 pub struct HashingSettings {
     /// Maximum memory that an imported hash may need.
+    #[serde(deserialize_with = "parsed")]
     pub max_foreign_memory: Memory,
 }
 
@@ -40,12 +42,6 @@ impl FromStr for Memory {
             Ok(mib) if RANGE_MIB.contains(&mib) => Ok(Self { mib }),
             _ => Err(format!("must be {MEMORY_RANGE}")),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Memory {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }
 
