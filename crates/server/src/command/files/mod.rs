@@ -11,4 +11,4 @@ pub(super) use rows::{Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Row, TooLarge, Wr
 pub(super) use start::{Start, columns_of, detect_delimiter};
 #[cfg(test)]
 pub(super) use text::text;
-pub(super) use text::{Text, find_encoding, name_and_size, open, peek};
+pub(super) use text::{Peeked, Text, find_encoding, name_and_size, open, peek};

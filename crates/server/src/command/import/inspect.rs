@@ -28,8 +28,8 @@ fn inspect(path: &std::path::Path, name: &str, mapping: &Mapping) -> anyhow::Res
         bail!("is JSON or empty: --inspect is for CSV");
     }
     let (encoding, is_compressed) = (text.encoding.name(), text.is_compressed);
-    let mut table = Table::open(text.into(), &mapping.options)?.context("there is no row in this file")?;
-    let mut values = vec![Vec::new(); table.head().columns.len()];
+    let mut table = Table::open(text, &mapping.options)?.context("there is no row in this file")?;
+    let mut values = vec![Vec::new(); table.head.columns.len()];
     let (mut rows, mut wrong) = (0_u64, 0_u64);
     while let Some((_, cells)) = table.next()? {
         let Some(cells) = cells else {
@@ -47,7 +47,7 @@ fn inspect(path: &std::path::Path, name: &str, mapping: &Mapping) -> anyhow::Res
             }
         }
     }
-    let head = table.head();
+    let head = &table.head;
     let gzip = if is_compressed { ", gzip" } else { "" };
     let wrong = if wrong > 0 {
         format!(", {wrong} of them with wrong quotes, too many cells or too large")

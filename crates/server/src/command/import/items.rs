@@ -40,8 +40,8 @@ pub(super) enum Original {
 pub(super) struct Items {
     form: Form,
     answers: Answers,
-    /// Whether items have their original text.
-    keeps_original: bool,
+    /// Whether items keep their original text, for the file of refused records.
+    pub(super) keeps_original: bool,
     /// Records of a text with several records.
     ready: VecDeque<Item>,
 }
@@ -49,7 +49,7 @@ pub(super) struct Items {
 enum Form {
     Lines(Source<Box<dyn BufRead + Send>>),
     Array(Elements<Box<dyn BufRead + Send>>),
-    Rows(Box<Rows<Box<dyn BufRead + Send>>>),
+    Rows(Box<Rows>),
     Empty,
 }
 
@@ -57,7 +57,7 @@ impl Items {
     /// Reads the head of a file. An error concerns the whole file, before any of it was imported.
     pub(super) fn open(name: &str, text: Text, mapping: &Mapping, answers: Answers) -> anyhow::Result<Self> {
         let form = if !text.is_json(name) {
-            Rows::open(text.into(), mapping)?.map_or(Form::Empty, |rows| Form::Rows(Box::new(rows)))
+            Rows::open(text, mapping)?.map_or(Form::Empty, |rows| Form::Rows(Box::new(rows)))
         } else if text.first.is_none() {
             Form::Empty
         } else if mapping.names_fields {
@@ -68,11 +68,6 @@ impl Items {
             Form::Lines(Source::new(text.reader, text.skipped_lines))
         };
         Ok(Self { form, answers, keeps_original: false, ready: VecDeque::new() })
-    }
-
-    /// Makes items keep their original text, for the file of refused records.
-    pub(super) fn keep_original(&mut self) {
-        self.keeps_original = true;
     }
 
     /// Returns the head of a CSV file. None for JSON.
@@ -181,7 +176,7 @@ mod tests {
     fn items(name: &str, text: &str) -> Vec<Item> {
         let text = files::text(std::io::Cursor::new(text.as_bytes().to_vec()), None).expect("a text");
         let mut items = Items::open(name, text, &Mapping::default(), Answers::Complete).expect("a file");
-        items.keep_original();
+        items.keeps_original = true;
         std::iter::from_fn(|| items.next().expect("memory can be read")).collect()
     }
 

@@ -4,7 +4,6 @@ mod array;
 mod codes;
 mod csv;
 mod inspect;
-mod interruption;
 mod items;
 mod observations;
 mod rejects;
@@ -94,15 +93,6 @@ enum Existing {
     Overwrite,
 }
 
-impl From<Existing> for import::Existing {
-    fn from(existing: Existing) -> Self {
-        match existing {
-            Existing::KeepNewer => Self::KeepNewer,
-            Existing::Overwrite => Self::Overwrite,
-        }
-    }
-}
-
 /// Treatment of an object that a record refers to and that does not exist.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Unknown {
@@ -112,19 +102,18 @@ enum Unknown {
     Existing,
 }
 
-impl From<Unknown> for import::Unknown {
-    fn from(unknown: Unknown) -> Self {
-        match unknown {
-            Unknown::Create => Self::Create,
-            Unknown::Existing => Self::Refuse,
-        }
-    }
-}
-
 impl Arguments {
     fn options(&self) -> Options {
-        let existing = if self.update_only { import::Existing::UpdateOnly } else { self.existing.into() };
-        Options { existing, owners: self.owners.into(), classifications: self.classifications.into() }
+        let existing = match self.existing {
+            _ if self.update_only => import::Existing::UpdateOnly,
+            Existing::KeepNewer => import::Existing::KeepNewer,
+            Existing::Overwrite => import::Existing::Overwrite,
+        };
+        let unknown = |unknown| match unknown {
+            Unknown::Create => import::Unknown::Create,
+            Unknown::Existing => import::Unknown::Refuse,
+        };
+        Options { existing, owners: unknown(self.owners), classifications: unknown(self.classifications) }
     }
 }
 
@@ -170,7 +159,7 @@ impl Reading {
             let what = format!("{name}{what}");
             let first = files.iter().find(|path| path.is_file());
             match first.and_then(|path| files::open(path, &ProgressBar::hidden(), None).ok()) {
-                Some(text) if !text.is_json("") => csv::explain_columns(&what, text.into()),
+                Some(text) if !text.is_json("") => csv::explain_columns(&what, text),
                 _ => anyhow::anyhow!("{what}"),
             }
         })
@@ -199,11 +188,8 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
         (false, false) => (context.organisation(name).await?, service::Run::new(options)),
     };
     let progress = progress(total);
-    let done = interruption::report(arguments.check, &progress);
-    let mut run = FileImport::new(&context, operator(&organisation), import, &progress)
-        .counting_in(done)
-        .with_rejects(rejects)
-        .refusing_card_numbers(reading.refuse_card_numbers);
+    let caller = operator(&organisation);
+    let mut run = FileImport::new(&context, caller, import, &progress, rejects, reading.refuse_card_numbers);
     let (mut empty, mut stopped) = (Vec::new(), None);
     for path in &arguments.files {
         let (name, _) = files::name_and_size(path)?;
@@ -294,9 +280,7 @@ async fn run_file(
         Ok(items) => items,
         Err(error) => return Ok((Found::default(), Err(error))),
     };
-    if run.begin(name, &items).with_context(|| name.to_string())? {
-        items.keep_original();
-    }
+    items.keeps_original = run.begin(name, &items).with_context(|| name.to_string())?;
     let mut found = Found::default();
     loop {
         anyhow::ensure!(databases::interruption().is_none(), "interrupted");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use access_tokens_domain::Error;
 use access_tokens_domain::import::Outcome;
@@ -14,9 +15,9 @@ const MAX_GROUPS: usize = 200;
 const SUMMARY_FROM: u64 = 10;
 
 /// The place of a record, for messages.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Location<'a> {
-    pub(super) file: &'a str,
+#[derive(Debug)]
+pub(super) struct Location {
+    pub(super) file: Arc<str>,
     pub(super) line: usize,
     /// The number of the record in a text with several records.
     pub(super) number: Option<usize>,
@@ -44,7 +45,8 @@ impl Counts {
 pub(super) struct Report {
     pub(super) counts: Counts,
     groups: BTreeMap<(&'static str, String), Group>,
-    warnings: Vec<String>,
+    /// Lines at the end of the summary.
+    pub(super) warnings: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,7 @@ impl Report {
     }
 
     /// Counts a refused record. Returns the message to show. None above [`MAX_MESSAGES`].
-    pub(super) fn fail(&mut self, location: Location<'_>, error: &Error, message: &str) -> Option<String> {
+    pub(super) fn fail(&mut self, location: &Location, error: &Error, message: &str) -> Option<String> {
         self.counts.failed += 1;
         let field = error.violations().first().map(|violation| violation.field.clone()).unwrap_or_default();
         let mut key = (error.reason().name(), field);
@@ -83,11 +85,6 @@ impl Report {
             ..MAX_MESSAGES => Some(message_line(location, message)),
             _ => None,
         }
-    }
-
-    /// Adds a line to the end of the summary.
-    pub(super) fn warn(&mut self, warning: String) {
-        self.warnings.push(warning);
     }
 
     /// Returns whether the import has changed the database.
@@ -124,7 +121,7 @@ impl Report {
 }
 
 /// Formats a message as `FILE:LINE: REASON field: description`, with all wrong fields on one line.
-fn message_line(location: Location<'_>, message: &str) -> String {
+fn message_line(location: &Location, message: &str) -> String {
     let number = location.number.map(|number| format!(" record {number}:")).unwrap_or_default();
     format!("{}:{}:{number} {message}", location.file, location.line)
 }
@@ -142,18 +139,18 @@ mod tests {
 
     use super::*;
 
-    fn location(line: usize) -> Location<'static> {
-        Location { file: "a.ndjson", line, number: None }
+    fn location(line: usize) -> Location {
+        Location { file: "a.ndjson".into(), line, number: None }
     }
 
     #[test]
     fn a_complaint_is_one_line_with_place_reason_and_field() {
         let error = Error::field(Reason::FieldTooLong, "unit.name", "is longer than 1000 characters");
         let expected = "a.ndjson:7: FIELD_TOO_LONG unit.name: is longer than 1000 characters";
-        assert_eq!(message_line(location(7), &message(&error)), expected);
+        assert_eq!(message_line(&location(7), &message(&error)), expected);
         let error = Error::field(Reason::InvalidFieldValue, "", "is not valid JSON (column 3)");
         let expected = "a.ndjson:7: record 2: INVALID_FIELD_VALUE is not valid JSON (column 3)";
-        assert_eq!(message_line(Location { number: Some(2), ..location(7) }, &message(&error)), expected);
+        assert_eq!(message_line(&Location { number: Some(2), ..location(7) }, &message(&error)), expected);
     }
 
     #[test]
@@ -163,7 +160,7 @@ mod tests {
         for line in 1..=30_000 {
             let field = if line % 3 == 0 { "access_token.udf_date_1" } else { "access_token.number" };
             let error = Error::field(Reason::InvalidFieldValue, field, "is wrong");
-            shown += report.fail(location(line), &error, &message(&error)).map_or(0, |text| text.lines().count());
+            shown += report.fail(&location(line), &error, &message(&error)).map_or(0, |text| text.lines().count());
         }
         assert_eq!(shown, 42, "twenty of each kind, and that there are more");
         let expected = "refused by reason:\n   20000  INVALID_FIELD_VALUE access_token.number: is wrong, first at a.ndjson:1\n   10000  INVALID_FIELD_VALUE access_token.udf_date_1: is wrong, first at a.ndjson:3\n";
@@ -171,7 +168,7 @@ mod tests {
         // Names from the file do not make the summary unlimited.
         for line in 1..=10_000 {
             let error = Error::field(Reason::UnknownField, format!("unit.f{line}"), "is not a field");
-            report.fail(location(line), &error, &message(&error));
+            report.fail(&location(line), &error, &message(&error));
         }
         assert!(report.details().lines().count() <= MAX_GROUPS + 2);
         assert_eq!((report.counts.failed, report.counts.records()), (40_000, 40_000));
@@ -181,9 +178,9 @@ mod tests {
     fn few_messages_need_no_summary() {
         let mut report = Report::default();
         let error = Error::field(Reason::InvalidFieldValue, "unit", "is wrong");
-        assert!(report.fail(location(1), &error, &message(&error)).is_some());
+        assert!(report.fail(&location(1), &error, &message(&error)).is_some());
         assert_eq!(report.details(), "");
-        report.warn("a warning".to_owned());
+        report.warnings.push("a warning".to_owned());
         assert_eq!(report.details(), "a warning\n");
     }
 }

@@ -7,7 +7,7 @@ use access_tokens_domain::import::{Kind, Outcome, Record, Tally};
 use access_tokens_domain::service::import::Run;
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
-use access_tokens_grpc::import_session::{ImportSession, ItemResult, Scope};
+use access_tokens_grpc::import_session::{BATCH_RECORDS, ImportSession, ItemResult, Scope};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 
@@ -22,18 +22,9 @@ use crate::databases;
 
 /// The place of a record, with observations on it.
 struct RecordPlace {
-    file: Arc<str>,
-    line: usize,
-    /// The number of the record in a text with several records.
-    number: Option<usize>,
+    location: Location,
     observation: Observation,
     raw: Option<Original>,
-}
-
-impl RecordPlace {
-    fn location(&self) -> Location<'_> {
-        Location { file: &self.file, line: self.line, number: self.number }
-    }
 }
 
 /// An import of files.
@@ -55,36 +46,32 @@ pub(super) struct FileImport<'a> {
 }
 
 impl<'a> FileImport<'a> {
-    pub(super) fn new(context: &'a Context, caller: Caller, run: Run, progress: &'a ProgressBar) -> Self {
+    /// Creates the import. `rejects` collects refused records. `refuses_card_numbers` refuses access tokens whose code or identifier may be
+    /// the number of a payment card. If a signal ends the process, the finished batches are reported.
+    pub(super) fn new(
+        context: &'a Context,
+        caller: Caller,
+        run: Run,
+        progress: &'a ProgressBar,
+        rejects: Option<Rejects>,
+        refuses_card_numbers: bool,
+    ) -> Self {
+        let session = ImportSession::new(run, Scope::Unnumbered);
+        let done = report_interruption(session.only_checks(), progress);
         Self {
             context,
             caller,
-            session: ImportSession::new(run, Scope::Unnumbered),
-            refuses_card_numbers: false,
-            rejects: None,
+            session,
+            refuses_card_numbers,
+            rejects,
             batch_bytes: 0,
             observations: Observations::new(),
             assumed_states: 0,
             card_numbers: 0,
             report: Report::default(),
             progress,
-            done: Arc::default(),
+            done,
         }
-    }
-
-    /// Keeps these counts of finished batches up to date.
-    pub(super) fn counting_in(self, done: Arc<Mutex<Counts>>) -> Self {
-        Self { done, ..self }
-    }
-
-    /// Collects refused records in a file.
-    pub(super) fn with_rejects(self, rejects: Option<Rejects>) -> Self {
-        Self { rejects, ..self }
-    }
-
-    /// Refuses access tokens whose code or identifier may be the number of a payment card.
-    pub(super) fn refusing_card_numbers(self, refuses_card_numbers: bool) -> Self {
-        Self { refuses_card_numbers, ..self }
     }
 
     /// Begins the next file. Returns whether its items need their original text, for the file of refused records.
@@ -93,17 +80,12 @@ impl<'a> FileImport<'a> {
             rejects.accept(items.head())?;
         }
         self.session.begin_file(if items.head().is_some() { Scope::All } else { Scope::Unnumbered });
-        let warnings = self.observations.begin(file);
-        self.warn(warnings);
+        self.report.warnings.extend(self.observations.begin(file));
         if !items.unmapped().is_empty() {
-            let text = format!("{file}: columns that are not imported: {}", listed(items.unmapped()));
-            self.report.warn(text);
+            let columns = listed(items.unmapped());
+            self.report.warnings.push(format!("{file}: columns that are not imported: {columns}"));
         }
         Ok(self.rejects.is_some())
-    }
-
-    fn warn(&mut self, warnings: Vec<String>) {
-        warnings.into_iter().for_each(|warning| self.report.warn(warning));
     }
 
     /// Adds the next record, and writes the batch if it is full.
@@ -120,7 +102,8 @@ impl<'a> FileImport<'a> {
             observation = Observation::default();
             record = Err(error);
         }
-        self.session.add(RecordPlace { file: Arc::clone(file), line, number, observation, raw }, record);
+        let location = Location { file: Arc::clone(file), line, number };
+        self.session.add(RecordPlace { location, observation, raw }, record);
         self.batch_bytes += bytes;
         if self.session.is_full(self.batch_bytes) { self.flush().await } else { Ok(()) }
     }
@@ -146,7 +129,8 @@ impl<'a> FileImport<'a> {
     async fn flush(&mut self) -> anyhow::Result<()> {
         self.batch_bytes = 0;
         let Some(first) = self.session.batch_start() else { return Ok(()) };
-        let stopped = format!("{}:{}: {}", first.file, first.line, stopped(self.session.only_checks()));
+        let Location { file, line, .. } = &first.location;
+        let stopped = format!("{file}:{line}: {}", stopped(self.session.only_checks()));
         let (importer, caller) = (&self.context.importer, &self.caller);
         let results = self.session.write_batch(importer, caller).await.map_err(to_anyhow).context(stopped)?;
         self.count_all(results)?;
@@ -190,37 +174,36 @@ impl<'a> FileImport<'a> {
             anyhow::ensure!(databases::interruption().is_none(), "interrupted");
         }
         anyhow::ensure!(!self.session.has_waiting_records(), "the import has a record without a result");
-        let warnings = self.observations.end();
-        self.warn(warnings);
+        let warnings = &mut self.report.warnings;
+        warnings.extend(self.observations.end());
         if self.assumed_states > 0 {
-            let text =
-                format!("{} new access tokens have no state in the file: EFFECTIVE was assumed", self.assumed_states);
-            self.report.warn(text);
+            let text = "new access tokens have no state in the file: EFFECTIVE was assumed";
+            warnings.push(format!("{} {text}", self.assumed_states));
         }
         if self.card_numbers > 0 {
             let help = if self.refuses_card_numbers { "" } else { " (--refuse-card-numbers refuses them)" };
-            self.report.warn(format!("{} codes may be payment card numbers{help}", self.card_numbers));
+            warnings.push(format!("{} codes may be payment card numbers{help}", self.card_numbers));
         }
-        summary(self.session.tally()).into_iter().for_each(|line| self.report.warn(line));
+        warnings.extend(summary(self.session.tally()));
         if let Some((count, name)) = self.rejects.take().map(Rejects::finish).transpose()?.flatten() {
-            self.report.warn(format!("{count} refused records are in {name}: mend and import it"));
+            warnings.push(format!("{count} refused records are in {name}: mend and import it"));
         }
         Ok(self.report)
     }
 
     fn fail(&mut self, place: &RecordPlace, error: &Error) -> anyhow::Result<()> {
+        let Location { file, line, .. } = &place.location;
         let mut text = message(error);
         let is_taken =
             matches!(error.reason(), Reason::AuthenticationCodeAlreadyExists | Reason::IdentifierAlreadyExists);
-        let other = if is_taken { self.observations.other(&place.observation, &place.file, place.line) } else { None };
-        if let Some(other) = other {
+        if is_taken && let Some(other) = self.observations.other(&place.observation, file, *line) {
             text = format!("{text}; see {other}");
         }
         if let Some(rejects) = &mut self.rejects {
-            let reason = format!("{}:{}: {text}", place.file, place.line);
+            let reason = format!("{file}:{line}: {text}");
             rejects.write(place.raw.as_ref(), &reason).context("--rejects")?;
         }
-        if let Some(line) = self.report.fail(place.location(), error, &text) {
+        if let Some(line) = self.report.fail(&place.location, error, &text) {
             // A closed pipe must not end the import.
             self.progress.suspend(|| drop(writeln!(io::stderr(), "{line}")));
         }
@@ -235,6 +218,31 @@ pub(super) fn stopped(checks: bool) -> &'static str {
     } else {
         "stopped; what came before is in, importing again is safe"
     }
+}
+
+/// Returns the number of imported records, and how to continue, for an import that a signal ends.
+fn interrupted(counts: Counts, check: bool) -> String {
+    let (records, Counts { created, updated, failed, .. }) = (counts.records(), counts);
+    if check {
+        return format!("the check was interrupted after {records} records; nothing was written");
+    }
+    let written = created + updated;
+    format!(
+        "the import was interrupted after {records} records: {written} are written ({created} created, {updated} updated), \
+         {failed} failed. The batch after them, at most {BATCH_RECORDS} records, is written as a whole or not at all. \
+         To continue, import the same files again: records that are in change nothing"
+    )
+}
+
+/// Registers the report of an import that a signal ends. The caller keeps the counts up to date.
+fn report_interruption(check: bool, progress: &ProgressBar) -> Arc<Mutex<Counts>> {
+    let done = Arc::<Mutex<Counts>>::default();
+    let (counts, progress) = (Arc::clone(&done), progress.clone());
+    databases::set_report(move || {
+        progress.finish_and_clear();
+        interrupted(*counts.lock().unwrap_or_else(PoisonError::into_inner), check)
+    });
+    done
 }
 
 /// Describes the effects of an import besides the outcomes of its records.

@@ -10,7 +10,7 @@ mod plan;
 mod rule;
 mod value;
 
-use std::io::{self, BufRead, Cursor};
+use std::io::{self, BufRead};
 
 use access_tokens_domain::import::Record;
 use access_tokens_domain::{Error, Reason};
@@ -23,7 +23,8 @@ use self::plan::Plan;
 pub(super) use self::plan::REASON_COLUMN;
 pub(super) use self::value::{may_be_card_number, may_have_lost_digits};
 use crate::command::files::{
-    self, Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Start, Text, TooLarge, WrongQuote, columns_of, detect_delimiter,
+    self, Cells, MAX_CELLS, MAX_ROW_BYTES, Peeked, Reader, Start, Text, TooLarge, WrongQuote, columns_of,
+    detect_delimiter,
 };
 
 /// Maximum number of rows that are searched for a header below a title.
@@ -45,29 +46,6 @@ pub(super) struct Head {
     pub(super) has_header: bool,
 }
 
-/// The text of a file.
-pub(super) struct Input<R> {
-    pub(super) reader: R,
-    /// The encoding that the text was decoded from. None for UTF-8.
-    pub(super) transcoded: Option<&'static str>,
-    /// Number of empty lines that were skipped.
-    pub(super) skipped_lines: usize,
-}
-
-impl From<Text> for Input<Box<dyn BufRead + Send>> {
-    fn from(text: Text) -> Self {
-        Self { transcoded: text.transcoded(), skipped_lines: text.skipped_lines, reader: text.reader }
-    }
-}
-
-/// A file whose header was read.
-struct Opened<R> {
-    reader: Reader<io::Chain<Cursor<Vec<u8>>, R>>,
-    head: Head,
-    /// The first row, where the file has no header.
-    first: Option<(usize, Cells)>,
-}
-
 /// A row of a file.
 pub(super) struct Row {
     /// The line on which the row begins.
@@ -79,34 +57,76 @@ pub(super) struct Row {
     pub(super) record: Result<Record, Error>,
 }
 
-impl<R: BufRead> Opened<R> {
+/// A file whose header was read.
+pub(super) struct Table {
+    reader: Reader<Peeked<Box<dyn BufRead + Send>>>,
+    pub(super) head: Head,
+    /// The first row, where the file has no header.
+    first: Option<(usize, Cells)>,
+    /// The encoding that the text was decoded from. None for UTF-8.
+    transcoded: Option<&'static str>,
+}
+
+impl Table {
+    /// Reads the first line to detect the delimiter, and the header. None where the file has no row.
+    pub(super) fn open(text: Text, options: &Options) -> anyhow::Result<Option<Self>> {
+        let transcoded = text.transcoded();
+        let Text { reader: mut input, skipped_lines, .. } = text;
+        let start = Start::read(&mut input, skipped_lines, options.delimiter, options.skip_lines)?;
+        let (delimiter, skipped) = (start.delimiter, start.skipped.clone());
+        let mut reader = start.rows(input);
+        let Some(row) = reader.next()? else { return Ok(None) };
+        let cells = row.cells.map_err(|what| anyhow!("line {}: {}", row.line, too_large(what)))?;
+        if let Some(wrong_quote) = row.wrong_quote {
+            bail!("{}", in_words(wrong_quote));
+        }
+        let names = texts(row.line, &cells, |place| Some((place + 1).to_string()))?;
+        if transcoded.is_none() && names.iter().any(|name| name.contains('\0')) {
+            bail!("has NUL characters: is it UTF-16 without a byte order mark? set encoding, for example utf-16le");
+        }
+        let columns: Vec<String> = if options.header {
+            names.into_iter().map(str::to_owned).collect()
+        } else {
+            (1..=names.len()).map(|number| number.to_string()).collect()
+        };
+        let first = (!options.header).then_some((row.line, cells));
+        let head = Head { delimiter, skipped, columns, has_header: options.header };
+        Ok(Some(Self { reader, head, first, transcoded }))
+    }
+
     /// Returns the next row, also the one that was read for the head. None at the end.
-    fn next(&mut self) -> io::Result<Option<files::Row>> {
+    fn next_row(&mut self) -> io::Result<Option<files::Row>> {
         match self.first.take() {
             Some((line, cells)) => Ok(Some(files::Row { line, cells: Ok(cells), wrong_quote: None })),
             None => self.reader.next(),
         }
     }
+
+    /// Returns the next row as texts, without a mapping: its line, and its cells unless it is too large or has a wrong quote.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<(usize, Option<Vec<String>>)>> {
+        let Some(files::Row { line, cells, wrong_quote }) = self.next_row()? else { return Ok(None) };
+        let Some(cells) = cells.ok().filter(|_| wrong_quote.is_none()) else { return Ok(Some((line, None))) };
+        let texts = texts(line, &cells, |place| self.head.columns.get(place).cloned())?;
+        Ok(Some((line, Some(texts.into_iter().map(str::to_owned).collect()))))
+    }
 }
 
 /// The rows of a file, as records.
-pub(super) struct Rows<R> {
-    opened: Opened<R>,
+pub(super) struct Rows {
+    table: Table,
     plan: Plan,
-    transcoded: Option<&'static str>,
 }
 
-impl<R: BufRead> Rows<R> {
+impl Rows {
     /// Reads the header and applies the mapping to it. None where the file has no row.
-    pub(super) fn open(input: Input<R>, mapping: &Mapping) -> anyhow::Result<Option<Self>> {
-        let transcoded = input.transcoded;
-        let Some(mut opened) = open(input, &mapping.options)? else { return Ok(None) };
-        let head = &mut opened.head;
+    pub(super) fn open(text: Text, mapping: &Mapping) -> anyhow::Result<Option<Self>> {
+        let Some(mut table) = Table::open(text, &mapping.options)? else { return Ok(None) };
+        let head = &mut table.head;
         let plan = match Plan::new(mapping, &head.columns) {
             Ok(plan) => plan,
             Err(what) => {
                 let further =
-                    if head.has_header { header_further_down(&mut opened.reader, head, mapping)? } else { None };
+                    if head.has_header { header_further_down(&mut table.reader, head, mapping)? } else { None };
                 let hint =
                     further.map(|(line, skip)| format!("; line {line} has the columns: set skip_lines = {skip}"));
                 return Err(with_columns(&(what + &hint.unwrap_or_default()), &head.columns));
@@ -115,11 +135,11 @@ impl<R: BufRead> Rows<R> {
         if plan.has_reasons() {
             head.columns.pop();
         }
-        Ok(Some(Self { opened, plan, transcoded }))
+        Ok(Some(Self { table, plan }))
     }
 
     pub(super) fn head(&self) -> &Head {
-        &self.opened.head
+        &self.table.head
     }
 
     /// Returns the columns that the mapping does not use.
@@ -130,7 +150,7 @@ impl<R: BufRead> Rows<R> {
     /// Returns the next row that is not skipped. An error ends the file: a part of it is not UTF-8, or cannot be read.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Row>> {
         loop {
-            let Some(files::Row { line, cells, wrong_quote }) = self.opened.next()? else { return Ok(None) };
+            let Some(files::Row { line, cells, wrong_quote }) = self.table.next_row()? else { return Ok(None) };
             let cells = match cells {
                 Ok(cells) => cells,
                 Err(what) => {
@@ -144,7 +164,8 @@ impl<R: BufRead> Rows<R> {
                 return Ok(Some(Row { line, bytes, cells: Some(self.with_wrong_quote(&texts)), record }));
             }
             let Some(record) = self.plan.record(&texts) else { continue };
-            let lost = self.transcoded.filter(|_| texts.iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER)));
+            let lost =
+                self.table.transcoded.filter(|_| texts.iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER)));
             let record = match lost {
                 Some(encoding) => {
                     let text = format!("has a byte that is no character of {encoding}: is the encoding another one?");
@@ -152,7 +173,7 @@ impl<R: BufRead> Rows<R> {
                 }
                 None => record,
             };
-            let columns = self.opened.head.columns.len();
+            let columns = self.table.head.columns.len();
             // One additional cell is the reason. A row with more cells is refused again, and keeps them.
             let own = if self.plan.has_reasons() && texts.len() <= columns + 1 {
                 texts.len().min(columns)
@@ -168,66 +189,16 @@ impl<R: BufRead> Rows<R> {
     /// quotes, so they get more cells than there are columns: the row is refused again until it is corrected.
     fn with_wrong_quote(&self, texts: &[&str]) -> Vec<String> {
         let mut cells: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-        cells.resize(cells.len().max(self.opened.head.columns.len() + 1), String::new());
+        cells.resize(cells.len().max(self.table.head.columns.len() + 1), String::new());
         cells
     }
 
     fn texts<'c>(&self, line: usize, cells: &'c Cells) -> anyhow::Result<Vec<&'c str>> {
         texts(line, cells, |place| {
-            let name = self.opened.head.columns.get(place)?;
+            let name = self.table.head.columns.get(place)?;
             (!self.plan.is_secret(place)).then(|| name.clone())
         })
     }
-}
-
-/// A file for `--inspect`: every row as texts, without a mapping.
-pub(super) struct Table<R> {
-    opened: Opened<R>,
-}
-
-impl<R: BufRead> Table<R> {
-    /// Reads the header. None where the file has no row.
-    pub(super) fn open(input: Input<R>, options: &Options) -> anyhow::Result<Option<Self>> {
-        Ok(open(input, options)?.map(|opened| Self { opened }))
-    }
-
-    pub(super) fn head(&self) -> &Head {
-        &self.opened.head
-    }
-
-    /// Returns the next row: its line, and its cells unless it is too large or has a wrong quote.
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<(usize, Option<Vec<String>>)>> {
-        let Some(files::Row { line, cells, wrong_quote }) = self.opened.next()? else { return Ok(None) };
-        let Some(cells) = cells.ok().filter(|_| wrong_quote.is_none()) else { return Ok(Some((line, None))) };
-        let columns = &self.opened.head.columns;
-        let texts = texts(line, &cells, |place| columns.get(place).cloned())?;
-        Ok(Some((line, Some(texts.into_iter().map(str::to_owned).collect()))))
-    }
-}
-
-/// Reads the first line to detect the delimiter, and the header.
-fn open<R: BufRead>(input: Input<R>, options: &Options) -> anyhow::Result<Option<Opened<R>>> {
-    let Input { reader: mut input, transcoded, skipped_lines } = input;
-    let start = Start::read(&mut input, skipped_lines, options.delimiter, options.skip_lines)?;
-    let (delimiter, skipped) = (start.delimiter, start.skipped.clone());
-    let mut reader = start.rows(input);
-    let Some(row) = reader.next()? else { return Ok(None) };
-    let cells = row.cells.map_err(|what| anyhow!("line {}: {}", row.line, too_large(what)))?;
-    if let Some(wrong_quote) = row.wrong_quote {
-        bail!("{}", in_words(wrong_quote));
-    }
-    let names = texts(row.line, &cells, |place| Some((place + 1).to_string()))?;
-    if transcoded.is_none() && names.iter().any(|name| name.contains('\0')) {
-        bail!("has NUL characters: is it UTF-16 without a byte order mark? set encoding, for example utf-16le");
-    }
-    let columns: Vec<String> = if options.header {
-        names.into_iter().map(str::to_owned).collect()
-    } else {
-        (1..=names.len()).map(|number| number.to_string()).collect()
-    };
-    let first = (!options.header).then_some((row.line, cells));
-    let head = Head { delimiter, skipped, columns, has_header: options.header };
-    Ok(Some(Opened { reader, head, first }))
 }
 
 /// Searches for a header that fits the mapping, below a title. Returns its line, and the number of lines before it.
@@ -308,9 +279,9 @@ pub(super) fn listed(columns: &[String]) -> String {
 }
 
 /// Returns an error about a mapping, with the columns of a file. The mapping cannot state how the file is read.
-pub(super) fn explain_columns<R: BufRead>(what: &str, input: Input<R>) -> anyhow::Error {
-    match open(input, &Options::default()) {
-        Ok(Some(opened)) => with_columns(what, &opened.head.columns),
+pub(super) fn explain_columns(what: &str, text: Text) -> anyhow::Error {
+    match Table::open(text, &Options::default()) {
+        Ok(Some(table)) => with_columns(what, &table.head.columns),
         _ => anyhow!("{what}"),
     }
 }

@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::io::{Cursor, Read};
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::command::files;
 fn rows(bytes: &[u8], mapping: &str) -> anyhow::Result<Vec<(usize, Result<Value, String>)>> {
     let mapping = Mapping::read(Some(mapping), &[]).map_err(|what| anyhow!(what))?;
     let text = files::text(Cursor::new(bytes.to_vec()), mapping.options.encoding)?;
-    let Some(mut rows) = Rows::open(text.into(), &mapping)? else { return Ok(Vec::new()) };
+    let Some(mut rows) = Rows::open(text, &mapping)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let record = row.record.map(|record| Value::Object(record.object));
@@ -88,14 +88,14 @@ fn encodings_are_stated_and_never_guessed() {
 fn an_error_about_the_mapping_lists_the_columns() {
     let mapping = Mapping::read(Some("[access_token]\nnumber = \"No\""), &[]).expect("a mapping");
     let text = files::text(Cursor::new(b"Karten-Nr.;Status\n".to_vec()), None).expect("a text");
-    let error = Rows::open(text.into(), &mapping).err().expect("refused").to_string();
+    let error = Rows::open(text, &mapping).err().expect("refused").to_string();
     assert!(
         error.contains("no column \"No\"") && error.ends_with("columns of the file: \"Karten-Nr.\", \"Status\""),
         "{error}"
     );
     let many: String = (0..3_000).map(|i| format!("column {i},")).collect();
     let text = files::text(Cursor::new(many.into_bytes()), None).expect("a text");
-    let error = Rows::open(text.into(), &mapping).err().expect("refused").to_string();
+    let error = Rows::open(text, &mapping).err().expect("refused").to_string();
     assert!(error.ends_with("and 2901 more") && error.len() < 10_000, "{error}");
 }
 
@@ -168,10 +168,9 @@ fn a_row_that_is_too_large_is_refused_alone() {
 #[test]
 fn endless_headers_are_refused() {
     for endless in [io::repeat(b'x'), io::repeat(b','), io::repeat(b'"')] {
-        let input =
-            Input { reader: io::BufReader::new(endless.take(4 * 1_024 * 1_024)), transcoded: None, skipped_lines: 0 };
+        let text = files::text(io::BufReader::new(endless.take(4 * 1_024 * 1_024)), None).expect("a text");
         let mapping = Mapping::read(Some(CODES), &[]).expect("a mapping");
-        let error = Rows::open(input, &mapping).err().expect("refused").to_string();
+        let error = Rows::open(text, &mapping).err().expect("refused").to_string();
         assert!(error.contains("256 KiB") || error.contains("4096 cells"), "{error}");
     }
 }
