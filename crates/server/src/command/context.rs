@@ -16,7 +16,7 @@ use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect_read_
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::errors::{store_to_anyhow, to_anyhow};
+use super::errors::to_anyhow;
 use super::organisation_name;
 use crate::config::{Memory, Settings};
 use crate::databases;
@@ -99,10 +99,10 @@ pub(super) async fn refuse_new_keys(settings: &Settings) -> anyhow::Result<KeyNe
 
 /// Returns the values of a database that keys protect.
 pub(super) async fn needed_keys(database: &Database) -> anyhow::Result<Vec<KeyUse>> {
-    if database.schema().await.map_err(store_to_anyhow)?.applied == 0 {
+    if database.schema().await.map_err(to_anyhow)?.applied == 0 {
         return Ok(Vec::new());
     }
-    database.key_use(SystemClock.now()).await.map_err(store_to_anyhow)
+    database.key_use(SystemClock.now()).await.map_err(to_anyhow)
 }
 
 /// Returns the ids of the keys that the database needs. Empty where the database is missing or unavailable.
@@ -123,7 +123,7 @@ pub(super) async fn refuse_foreign_keys(
     database: &Database,
     ring: &KeyRing,
 ) -> anyhow::Result<()> {
-    let Some(fit) = KeyRingFit::compare_sample(database, ring).await.map_err(store_to_anyhow)? else { return Ok(()) };
+    let Some(fit) = KeyRingFit::compare_sample(database, ring).await.map_err(to_anyhow)? else { return Ok(()) };
     if !fit.is_foreign() {
         return Ok(());
     }
@@ -281,10 +281,10 @@ impl Context {
 
     /// Returns the organisation of a name. The error about an unknown name lists similar ones.
     pub(super) async fn organisation(&self, name: &str) -> anyhow::Result<OrganisationRef> {
-        if let Some(found) = self.database.organisation_by_name(name).await.map_err(store_to_anyhow)? {
+        if let Some(found) = self.database.organisation_by_name(name).await.map_err(to_anyhow)? {
             return Ok(found);
         }
-        let known = self.database.organisations().await.map_err(store_to_anyhow)?;
+        let known = self.database.organisations().await.map_err(to_anyhow)?;
         let known = known.iter().map(|organisation| organisation.name.as_str());
         Err(anyhow!("{}", organisation_name::unknown(name, known)))
     }
@@ -292,7 +292,7 @@ impl Context {
     /// Returns the organisation of a name, and the id of a user of it.
     pub(super) async fn user(&self, organisation: &str, username: &str) -> anyhow::Result<(OrganisationRef, String)> {
         let found = self.organisation(organisation).await?;
-        let user = self.database.credential_by_username(found.key, username).await.map_err(store_to_anyhow)?;
+        let user = self.database.credential_by_username(found.key, username).await.map_err(to_anyhow)?;
         let user = user.with_context(|| format!("there is no user {username:?} in {organisation}"))?.user;
         Ok((found, user))
     }
@@ -300,7 +300,7 @@ impl Context {
     /// Returns the organisation of a name and whether it was created, because there was none.
     pub(super) async fn create_organisation(&self, name: &str) -> anyhow::Result<(OrganisationRef, bool)> {
         let fresh = self.new_organisation(name)?;
-        let organisation = self.database.ensure_organisation(&fresh).await.map_err(store_to_anyhow)?;
+        let organisation = self.database.ensure_organisation(&fresh).await.map_err(to_anyhow)?;
         let created = organisation.id == fresh.id;
         Ok((organisation, created))
     }
@@ -312,7 +312,7 @@ impl Context {
         options: Options,
     ) -> anyhow::Result<(OrganisationRef, Run)> {
         let fresh = self.new_organisation(name)?;
-        let (organisation, new) = match self.database.organisation_by_name(name).await.map_err(store_to_anyhow)? {
+        let (organisation, new) = match self.database.organisation_by_name(name).await.map_err(to_anyhow)? {
             Some(organisation) => (organisation, None),
             None => {
                 let (id, name) = (fresh.id.clone(), fresh.name.clone());

@@ -10,7 +10,7 @@ use access_tokens_secrets::KeyRing;
 use access_tokens_storage::{Database, DatabaseOptions, connect_read_only};
 use anyhow::{Context as _, bail, ensure};
 
-use super::errors::store_to_anyhow;
+use super::errors::to_anyhow;
 use super::output::print;
 use crate::key_fit::KeyRingFit;
 
@@ -29,17 +29,17 @@ pub(super) struct CheckedCopy {
 /// Reads all of a copy, and refuses one that is damaged or not of this service. Changes nothing.
 pub(super) async fn check(file: &Path) -> anyhow::Result<CheckedCopy> {
     let database = connect_read_only(&DatabaseOptions::read_only_file(file)?).await?;
-    let faults = database.faults().await.map_err(store_to_anyhow).context("the copy is damaged")?;
+    let faults = database.faults().await.map_err(to_anyhow).context("the copy is damaged")?;
     ensure!(faults.is_empty(), "the copy is damaged: {}", faults.join("; "));
-    let schema = database.schema().await.map_err(store_to_anyhow)?;
+    let schema = database.schema().await.map_err(to_anyhow)?;
     ensure!(schema.applied > 0, "it is no database of access-tokens");
     if !schema.unknown.is_empty() {
         let unknown = schema.unknown.join(", ");
         bail!("a newer version of access-tokens made it ({unknown}), which this one does not understand");
     }
-    let faults = database.schema_faults().await.map_err(store_to_anyhow)?;
+    let faults = database.schema_faults().await.map_err(to_anyhow)?;
     ensure!(faults.is_empty(), "its schema is not what access-tokens makes: {}", faults.join("; "));
-    let counts = database.counts().await.map_err(store_to_anyhow)?;
+    let counts = database.counts().await.map_err(to_anyhow)?;
     let counts: Vec<_> = counts.iter().map(|(what, rows)| format!("{what}: {rows}")).collect();
     Ok(CheckedCopy { database, counts: counts.join(", "), pending: schema.pending })
 }
@@ -47,8 +47,8 @@ pub(super) async fn check(file: &Path) -> anyhow::Result<CheckedCopy> {
 impl CheckedCopy {
     /// Compares a ring with all values in the copy.
     pub(super) async fn fit(&self, ring: &KeyRing) -> anyhow::Result<KeyRingFit> {
-        let uses = self.database.key_use(SystemClock.now()).await.map_err(store_to_anyhow)?;
-        KeyRingFit::compare(&self.database, ring, &uses, None).await.map_err(store_to_anyhow)
+        let uses = self.database.key_use(SystemClock.now()).await.map_err(to_anyhow)?;
+        KeyRingFit::compare(&self.database, ring, &uses, None).await.map_err(to_anyhow)
     }
 
     /// Closes the file.

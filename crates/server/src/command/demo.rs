@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::context::Context;
-use super::errors::{store_to_anyhow, to_anyhow};
+use super::errors::to_anyhow;
 use crate::config::Settings;
 
 /// Records from the documented examples of the API.
@@ -48,10 +48,10 @@ pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
 
 /// Returns the organisation, which is created if it does not exist.
 async fn organisation(context: &Context) -> anyhow::Result<OrganisationRef> {
-    let known = context.database.organisations().await.map_err(store_to_anyhow)?;
+    let known = context.database.organisations().await.map_err(to_anyhow)?;
     if !known.iter().any(|one| one.name == ORGANISATION || one.id == ORGANISATION_ID) {
         let fresh = Organisation::new(ORGANISATION_ID, ORGANISATION);
-        return context.database.ensure_organisation(&fresh).await.map_err(store_to_anyhow);
+        return context.database.ensure_organisation(&fresh).await.map_err(to_anyhow);
     }
     // An organisation of this id that was renamed does not count: another one is created.
     Ok(context.create_organisation(ORGANISATION).await?.0)
@@ -74,7 +74,7 @@ pub(super) async fn refuse_published_password(context: &Context, open: &str) -> 
 
 /// Returns the name of a demo organisation whose user has a published password.
 async fn find_published_password(context: &Context) -> anyhow::Result<Option<String>> {
-    let organisations = context.database.organisations().await.map_err(store_to_anyhow)?;
+    let organisations = context.database.organisations().await.map_err(to_anyhow)?;
     for one in organisations.into_iter().filter(|one| one.name == ORGANISATION || one.id == ORGANISATION_ID) {
         let Some(credential) = context.database.credential_by_username(one.key, USER).await? else { continue };
         for published in [PASSWORD, OLD_PASSWORD] {

@@ -1,6 +1,5 @@
 //! Errors of commands, with all their causes.
 
-use access_tokens_domain::store::StoreError;
 use access_tokens_domain::{Error, Reason};
 use anyhow::anyhow;
 
@@ -18,17 +17,13 @@ pub(super) fn is_damage_message(text: &str) -> bool {
 pub(super) const RESTORE_DATABASE: &str =
     "stop the service, keep a copy of all files of the database, and `access-tokens restore --replace` the last backup";
 
-/// Converts an error, with its causes, and with the cure of a damaged database.
-pub(super) fn to_anyhow(error: Error) -> anyhow::Error {
+/// Converts an error of the domain or of the store, with its causes, and with the cure of a damaged database.
+pub(super) fn to_anyhow(error: impl Into<Error>) -> anyhow::Error {
+    let error = error.into();
     let text = with_causes(&error);
     if error.reason() == Reason::Internal && is_damage_message(&text) {
         anyhow!("{text}; the database is damaged: {RESTORE_DATABASE}")
     } else {
         anyhow!("{text}")
     }
-}
-
-/// Converts an error of the store: see [`to_anyhow`].
-pub(super) fn store_to_anyhow(error: StoreError) -> anyhow::Error {
-    to_anyhow(error.into())
 }

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use super::context::Context;
-use super::errors::store_to_anyhow;
+use super::errors::to_anyhow;
 use super::organisation_name::check_name;
 use super::output::print;
 use crate::config::Settings;
@@ -53,7 +53,7 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
             println!("organisation {name} added, id {}", organisation.id);
         }
         Command::List => {
-            let all = context.database.organisations().await.map_err(store_to_anyhow)?;
+            let all = context.database.organisations().await.map_err(to_anyhow)?;
             let lines: Vec<_> = all.iter().map(|one| format!("{}  {}\n", one.id, one.name)).collect();
             print(&lines.concat())?;
         }
@@ -62,7 +62,7 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
             let organisation = context.organisation(&old).await?;
             match context.database.rename_organisation(organisation.key, &text::nfc(&new)).await {
                 Err(StoreError::Duplicate(_)) => bail!("there is an organisation {new:?} already"),
-                renamed => renamed.map_err(store_to_anyhow)?,
+                renamed => renamed.map_err(to_anyhow)?,
             }
             println!("organisation {old} renamed to {new}, id {}", organisation.id);
         }

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::context::Context;
-use super::errors::store_to_anyhow;
+use super::errors::to_anyhow;
 use super::permissions::permissions;
 use super::users;
 use crate::config::Settings;
@@ -109,7 +109,7 @@ async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
         .save_user(&organisation, &add.username, permissions, add.unit.as_deref(), Some(password.as_str()))
         .await?;
     let networks: Vec<_> = add.networks.into_iter().flat_map(|block| block.0).collect();
-    context.database.enter_networks(organisation.key, &id, &networks).await.map_err(store_to_anyhow)?;
+    context.database.enter_networks(organisation.key, &id, &networks).await.map_err(to_anyhow)?;
     let done = match outcome {
         Outcome::Created => "added",
         // The password is set in each of these cases.
@@ -124,7 +124,7 @@ async fn enter_networks(settings: Settings, arguments: NetworkOf) -> anyhow::Res
     let context = Context::open(&settings).await?;
     let (organisation, user) = context.user(&name, &username).await?;
     let networks: Vec<_> = networks.into_iter().flat_map(|block| block.0).collect();
-    context.database.enter_networks(organisation.key, &user, &networks).await.map_err(store_to_anyhow)?;
+    context.database.enter_networks(organisation.key, &user, &networks).await.map_err(to_anyhow)?;
     println!("user {username} of {name} logs in from {} network(s) more, id {user}", networks.len());
     Ok(())
 }
@@ -133,7 +133,7 @@ async fn unlock(settings: Settings, users::Named { organisation: name, username 
     let context = Context::open(&settings).await?;
     let (organisation, user) = context.user(&name, &username).await?;
     let unlocked = context.database.unlock_logins(organisation.key, &user, context.clock.now()).await;
-    let done = match unlocked.map_err(store_to_anyhow)? {
+    let done = match unlocked.map_err(to_anyhow)? {
         Unlocked::Locked => "unlocked",
         Unlocked::Counted => "was not locked; the attempts that were counted no longer count",
         Unlocked::Nothing => "was not locked, nothing changed",

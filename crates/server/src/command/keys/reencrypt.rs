@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 
 use super::super::context::{self, Context};
-use super::super::errors::{store_to_anyhow, to_anyhow};
+use super::super::errors::to_anyhow;
 use super::super::progress::style;
 use super::source::{key_file, key_ring};
 use super::{ring, usage};
@@ -69,7 +69,7 @@ async fn reencrypt_all(context: &Context, current: &str, bar: &ProgressBar) -> a
 }
 
 async fn key_use(context: &Context) -> anyhow::Result<Vec<KeyUse>> {
-    context.database.key_use(context.clock.now()).await.map_err(store_to_anyhow)
+    context.database.key_use(context.clock.now()).await.map_err(to_anyhow)
 }
 
 fn to_move(uses: &[KeyUse], current: &str) -> u64 {

@@ -58,7 +58,7 @@ async fn read_usage(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
         return Ok(Vec::new());
     }
     let database = context::database(settings).await?;
-    database.key_use(SystemClock.now()).await.map_err(errors::store_to_anyhow)
+    database.key_use(SystemClock.now()).await.map_err(errors::to_anyhow)
 }
 
 /// Returns one line for each key: the keys of the ring in their order, then those that are used and missing.

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use super::super::context::Context;
-use super::super::errors::{store_to_anyhow, to_anyhow};
+use super::super::errors::to_anyhow;
 use super::source::key_ring;
 use super::usage;
 use crate::config::Settings;
@@ -62,7 +62,7 @@ pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Res
         let place = usize::from(*passwords);
         done.insert(place, format!("pass codes: {}", withdraw_pass_codes(&context, unused).await?));
     }
-    let uses = context.database.key_use(context.clock.now()).await.map_err(store_to_anyhow)?;
+    let uses = context.database.key_use(context.clock.now()).await.map_err(to_anyhow)?;
     let left = match usage::describe_key_in(&uses, id) {
         Some(left) => format!("still needed for {left}"),
         None => "nothing needs it any more".to_owned(),
@@ -90,7 +90,7 @@ async fn withdraw_credentials(
         .database
         .withdraw_credentials(unused, withdrawal, now)
         .await
-        .map_err(store_to_anyhow)?
+        .map_err(to_anyhow)?
     {
         Withdrawn::Done { users, undated, api_keys } => (users, undated, api_keys),
         Withdrawn::LastAdmin(users) => bail!(
@@ -128,7 +128,7 @@ async fn withdraw_credentials(
 async fn withdraw_pass_codes(context: &Context, unused: Unused<'_>) -> anyhow::Result<u64> {
     let (mut all, mut after) = (0, None);
     while let Some((withdrawn, last)) =
-        context.database.withdraw_pass_codes(unused, after.as_ref(), BATCH_SIZE).await.map_err(store_to_anyhow)?
+        context.database.withdraw_pass_codes(unused, after.as_ref(), BATCH_SIZE).await.map_err(to_anyhow)?
     {
         all += withdrawn;
         after = Some(last);
