@@ -46,10 +46,9 @@ pub(super) enum KeyNeed {
 /// Returns the key ring, from the setting or else from the file. On SQLite a missing file is created, unless the database holds values
 /// under other keys.
 pub(super) async fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
-    let (ring, file) = (settings.keys.ring.expose(), &settings.keys.file);
-    if !ring.is_empty() {
-        return KeyRing::parse(ring).context("keys.ring");
-    }
+    let Some(file) = settings.keys.ring_file() else {
+        return KeyRing::parse(settings.keys.ring.expose()).context("keys.ring");
+    };
     let needs = match KeyRing::read(file) {
         Err(KeyRingError::Missing { .. }) => refuse_new_keys(settings).await?,
         other => return Ok(other?),
@@ -137,18 +136,9 @@ pub(super) async fn refuse_foreign_keys(
         "the keys of {} (ids {}) are not those of the database: {fit}. Bring the newest copy of its own key ring back, or point \
          database.url at the database of these keys. Only where the missing keys are lost for ever: `access-tokens serve \
          --accept-missing-keys`",
-        ring_place(settings),
+        settings.keys.ring_file().map_or("the setting keys.ring".to_owned(), |file| file.display().to_string()),
         ids.join(", ")
     )
-}
-
-/// Describes the place of the key ring.
-fn ring_place(settings: &Settings) -> String {
-    if settings.keys.ring.expose().is_empty() {
-        settings.keys.file.display().to_string()
-    } else {
-        "the setting keys.ring".to_owned()
-    }
 }
 
 /// Notes in the key file that keys are lost. If the file is not writable, prints the line for the operator.
@@ -156,9 +146,9 @@ pub(super) fn note_lost_keys(settings: &Settings, ids: &[String]) {
     if ids.is_empty() {
         return;
     }
-    let noted = match settings.keys.ring.expose() {
-        "" => KeyRing::note_lost(&settings.keys.file, ids, &SystemRandom).map_err(|error| error.to_string()),
-        _ => Err("it is a setting".to_owned()),
+    let noted = match settings.keys.ring_file() {
+        Some(file) => KeyRing::note_lost(file, ids, &SystemRandom).map_err(|error| error.to_string()),
+        None => Err("it is a setting".to_owned()),
     };
     if let Err(error) = noted {
         let line = format!("# Lost keys, accepted: {}", ids.join(", "));
@@ -198,15 +188,15 @@ pub(super) fn refuse_empty_database(settings: &Settings, new_database: bool) -> 
 /// Returns whether the SQLite database is empty or missing, and the key file was used with a database.
 pub(super) fn is_empty_beside_used_keys(settings: &Settings) -> Result<bool, SetupError> {
     let Some(file) = settings.database.sqlite_file() else { return Ok(false) };
-    let used = settings.keys.ring.expose().is_empty() && KeyRing::is_marked_used(&settings.keys.file);
+    let used = settings.keys.ring_file().is_some_and(KeyRing::is_marked_used);
     Ok(used && !has_tables(file)?)
 }
 
 /// Notes in the key file that a SQLite database uses it. If the file is not writable, such as on a read-only mount, a later start does not
 /// detect an empty database.
 pub(super) fn mark_keys_used(settings: &Settings) {
-    let file = &settings.keys.file;
-    if !settings.database.is_sqlite() || !settings.keys.ring.expose().is_empty() || KeyRing::is_marked_used(file) {
+    let Some(file) = settings.keys.ring_file() else { return };
+    if !settings.database.is_sqlite() || KeyRing::is_marked_used(file) {
         return;
     }
     match KeyRing::mark_used(file, &SystemRandom) {

@@ -171,6 +171,13 @@ pub struct KeySettings {
     pub ring: SecretSetting,
 }
 
+impl KeySettings {
+    /// Returns the file with the key ring. None where the key ring is a setting.
+    pub(crate) fn ring_file(&self) -> Option<&Path> {
+        self.ring.expose().is_empty().then_some(&self.file)
+    }
+}
+
 /// Limits on policies.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -24,6 +24,7 @@ use access_tokens_storage::{Database, DatabaseOptions, SetupError};
 use access_tokens_telemetry::metrics::Metrics;
 use anyhow::Context;
 use futures::Stream;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use {access_tokens_secrets as crypto, access_tokens_telemetry as telemetry};
 
@@ -89,16 +90,17 @@ pub async fn serve(
     let (notifier, deliveries) = notification::start(&settings.notifications, &settings.webhooks, clock, random);
     let keys = Arc::new(KeyProvider::new(ring.clone()));
     // A ring in a setting does not change until the next start.
-    let from_file = settings.keys.ring.expose().is_empty();
-    let key_watcher =
-        from_file.then(|| tokio::spawn(crypto::watch_key_file(settings.keys.file.clone(), Arc::clone(&keys))));
+    let mut watchers = JoinSet::new();
+    if let Some(file) = settings.keys.ring_file() {
+        watchers.spawn(crypto::watch_key_file(file.to_owned(), Arc::clone(&keys)));
+    }
     let app = Arc::new(assemble(&database, &keys, notifier, settings, metrics));
     let certificate_users: Vec<_> = settings.grpc.tls.identities.iter().map(|one| one.certificate_user()).collect();
     app.sessions.bind_certificates(&certificate_users).await;
     let sessions = Arc::clone(&app.sessions);
-    let revocation_watcher = tokio::spawn(async move { sessions.watch_releases().await });
+    watchers.spawn(async move { sessions.watch_releases().await });
     let sessions = Arc::clone(&app.sessions);
-    let login_sweeper = tokio::spawn(async move { sessions.sweep_logins().await });
+    watchers.spawn(async move { sessions.sweep_logins().await });
     let readiness = {
         let (database, sessions, health) = (Arc::clone(&database), Arc::clone(&app.sessions), health.clone());
         let keys = Arc::clone(&keys);
@@ -147,11 +149,7 @@ pub async fn serve(
         server.abort();
         http_server.abort();
     }
-    revocation_watcher.abort();
-    login_sweeper.abort();
-    if let Some(key_watcher) = key_watcher {
-        key_watcher.abort();
-    }
+    watchers.abort_all();
     if timeout(CLOSE_TIMEOUT, database.close()).await.is_err() {
         tracing::warn!("transactions in progress are rolled back");
     }

@@ -2,15 +2,17 @@
 
 mod reencrypt;
 mod ring;
-mod sessions;
-mod source;
 mod usage;
 mod withdraw;
 
-use clap::{Args, Subcommand};
+use std::path::Path;
 
-use self::source::key_file;
-pub(super) use self::source::key_ring;
+use access_tokens_auth::SESSION_LIFETIME;
+use access_tokens_secrets::{KEY_PROPAGATION_TIME, KeyRing, KeyRingError};
+use anyhow::{Context as _, anyhow};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Subcommand;
+
 use super::context;
 use crate::config::Settings;
 
@@ -22,7 +24,12 @@ pub(super) enum Command {
     ///
     /// Give the same file to every replica, and keep a copy separate from copies of the database: without its keys, pass codes, passwords
     /// and codes of a database are useless.
-    Init(Init),
+    Init {
+        /// Create new keys although the database holds values under other keys, which are lost: those pass codes, passwords, API keys and
+        /// codes are never accepted again.
+        #[arg(long)]
+        accept_missing_keys: bool,
+    },
     /// List the keys by id, with the key that writes, and the number of values in the database that need each.
     List,
     /// Create a new key that writes new values from now on. The other keys stay for reading.
@@ -32,7 +39,15 @@ pub(super) enum Command {
     ///
     /// If replicas have copies of the file, or see changes late, run `rotate --prepare` on one replica, copy the file to all, and then run
     /// `rotate --to ID` on all.
-    Rotate(Rotate),
+    Rotate {
+        /// Only add the new key behind the others: it reads, and does not write yet.
+        #[arg(long, conflicts_with = "to")]
+        prepare: bool,
+
+        /// Create no key: move this one, which is in the file, to the front.
+        #[arg(long, value_name = "ID")]
+        to: Option<String>,
+    },
     /// Move all verification codes to the key that writes. It may be interrupted, and run again.
     ///
     /// Other values move when they are used, or cannot move: `keys list` shows it.
@@ -45,46 +60,24 @@ pub(super) enum Command {
     /// Remove a key that nothing needs any more: no value in the database, and no session.
     ///
     /// Sessions that it signed live for two hours after another key began to write.
-    Retire(Retire),
-}
+    Retire {
+        /// Id of the key.
+        #[arg(value_name = "ID")]
+        id: String,
 
-#[derive(Debug, Args)]
-pub(super) struct Init {
-    /// Create new keys although the database holds values under other keys, which are lost: those pass codes, passwords, API keys and codes
-    /// are never accepted again.
-    #[arg(long)]
-    accept_missing_keys: bool,
-}
+        /// Remove the key even if it is needed, without reading the database: values under it are lost. The key file notes this.
+        #[arg(long)]
+        force: bool,
 
-#[derive(Debug, Args)]
-pub(super) struct Rotate {
-    /// Only add the new key behind the others: it reads, and does not write yet.
-    #[arg(long, conflicts_with = "to")]
-    prepare: bool,
-
-    /// Create no key: move this one, which is in the file, to the front.
-    #[arg(long, value_name = "ID")]
-    to: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Retire {
-    /// Id of the key.
-    #[arg(value_name = "ID")]
-    id: String,
-
-    /// Remove the key even if it is needed, without reading the database: values under it are lost. The key file notes this.
-    #[arg(long)]
-    force: bool,
-
-    /// Remove the key although it may have signed sessions, which end.
-    #[arg(long)]
-    end_sessions: bool,
+        /// Remove the key although it may have signed sessions, which end.
+        #[arg(long)]
+        end_sessions: bool,
+    },
 }
 
 pub(super) async fn run(settings: &Settings, command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Init(Init { accept_missing_keys }) => {
+        Command::Init { accept_missing_keys } => {
             let mut lost = Vec::new();
             if !settings.keys.file.exists() {
                 if *accept_missing_keys {
@@ -98,13 +91,47 @@ pub(super) async fn run(settings: &Settings, command: &Command) -> anyhow::Resul
             Ok(())
         }
         Command::List => usage::list(settings).await,
-        Command::Rotate(Rotate { to: Some(id), .. }) => ring::rotate_to(key_file(settings)?, id).await,
-        Command::Rotate(Rotate { prepare, .. }) => ring::rotate(key_file(settings)?, *prepare).await,
+        Command::Rotate { to: Some(id), .. } => ring::rotate_to(key_file(settings)?, id).await,
+        Command::Rotate { prepare, .. } => ring::rotate(key_file(settings)?, *prepare).await,
         Command::ReEncrypt => reencrypt::run(settings).await,
         Command::Withdraw(withdraw) => withdraw::run(settings, withdraw).await,
-        Command::Retire(Retire { id, force: true, .. }) => ring::retire_by_force(settings, key_file(settings)?, id),
-        Command::Retire(Retire { id, end_sessions, .. }) => {
+        Command::Retire { id, force: true, .. } => ring::retire_by_force(settings, key_file(settings)?, id),
+        Command::Retire { id, end_sessions, .. } => {
             ring::retire(settings, key_file(settings)?, id, *end_sessions).await
         }
     }
+}
+
+/// Returns the key file, for a change.
+fn key_file(settings: &Settings) -> anyhow::Result<&Path> {
+    settings.keys.ring_file().context(
+        "the keys come from the setting keys.ring, not from a file: change it where it is set, and start the replicas \
+         again one by one",
+    )
+}
+
+/// Returns the key ring. A missing file is not created.
+pub(super) fn key_ring(settings: &Settings) -> anyhow::Result<KeyRing> {
+    match settings.keys.ring_file() {
+        Some(file) => KeyRing::read(file).map_err(|error| match error {
+            KeyRingError::Missing { .. } => anyhow!("{error}: {}", context::RESTORE_KEY_FILE),
+            error => error.into(),
+        }),
+        None => KeyRing::parse(settings.keys.ring.expose()).context("keys.ring"),
+    }
+}
+
+/// Returns when the last session ends that a key may have signed, counted from the time at which the current key began to write. Without a
+/// note in the ring, that time is at the latest the last change of the file. None where the key signed no session, or the ring is a setting
+/// without a note.
+fn sessions_until(settings: &Settings, ring: &KeyRing, id: &str) -> Option<DateTime<Utc>> {
+    if ring.is_prepared(id) {
+        return None;
+    }
+    let changed = || {
+        let metadata = std::fs::metadata(settings.keys.ring_file()?).ok()?;
+        Some(DateTime::<Utc>::from(metadata.modified().ok()?))
+    };
+    let since = ring.writes_since().or_else(changed)?;
+    Some(since + SESSION_LIFETIME + TimeDelta::from_std(KEY_PROPAGATION_TIME).ok()?)
 }

@@ -13,8 +13,7 @@ use clap::Args;
 
 use super::super::context::Context;
 use super::super::errors::to_anyhow;
-use super::source::key_ring;
-use super::usage;
+use super::{key_ring, usage};
 use crate::config::Settings;
 
 /// Number of tokens whose pass codes are withdrawn in one transaction.
