@@ -30,7 +30,6 @@ mod restore;
 mod serve;
 mod signature;
 mod user;
-mod users;
 
 use std::process::ExitCode;
 use std::time::Duration;

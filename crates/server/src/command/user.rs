@@ -1,19 +1,21 @@
-//! `user`: adds users that may log in, and manages their networks and locks.
+//! `user`: manages users that may log in, their networks and locks.
 
+use std::fmt::Write as _;
 use std::io::BufRead;
 
-use access_tokens_domain::import::Outcome;
+use access_tokens_domain::import::{Outcome, from_value};
 use access_tokens_domain::login::Network;
 use access_tokens_domain::session::Permissions;
-use access_tokens_domain::store::{LoginStore, Unlocked};
+use access_tokens_domain::store::{AccountStore, LoginStore, Unlocked, UserDetails};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::context::Context;
+use super::context::{Context, operator};
 use super::errors::to_anyhow;
-use super::permissions::permissions;
-use super::users;
+use super::output::{print, shown};
+use super::permissions::{permissions, shown_permissions};
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
@@ -22,19 +24,37 @@ pub(super) enum Command {
     Add(Add),
 
     /// Add networks from which an existing user logs in. Wrong passwords from other networks never lock the user out on them.
-    Network(NetworkOf),
+    Network {
+        #[command(flatten)]
+        user: Named,
+
+        /// Network, such as 192.0.2.0/24 or 2001:db8::/64; may be given several times. It is kept until the user is deleted.
+        #[arg(long = "network", value_name = "CIDR", value_parser = networks, required = true)]
+        networks: Vec<Block>,
+    },
     /// End the locks of a user's log-ins: wrong passwords lock a user on the network that they come from.
-    Unlock(users::Named),
+    Unlock(Named),
     /// Give a user a new password. The sessions of the user end within a second on every server.
-    Password(users::Password),
+    Password {
+        #[command(flatten)]
+        user: Named,
+
+        /// Read the password from standard input: the first line.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
     /// Disable a user: it cannot log in, and its sessions and API keys end within a second on every server.
     ///
     /// The last enabled user with the permission admin cannot be disabled. Disabling a user twice is not an error.
-    Disable(users::Named),
+    Disable(Named),
     /// Enable a disabled user, with its earlier password.
-    Enable(users::Named),
+    Enable(Named),
     /// List the users of an organisation that have a password or permissions.
-    List(users::List),
+    List {
+        /// Name of the organisation.
+        #[arg(long, value_name = "NAME")]
+        organisation: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -67,47 +87,49 @@ pub(super) struct Add {
     networks: Vec<Block>,
 }
 
+/// A user by organisation and user name.
 #[derive(Debug, Args)]
-pub(super) struct NetworkOf {
-    #[command(flatten)]
-    user: users::Named,
+pub(super) struct Named {
+    /// Name of the organisation.
+    #[arg(long, value_name = "NAME")]
+    organisation: String,
 
-    /// Network, such as 192.0.2.0/24 or 2001:db8::/64; may be given several times. It is kept until the user is deleted.
-    #[arg(long = "network", value_name = "CIDR", value_parser = networks, required = true)]
-    networks: Vec<Block>,
+    /// Name of the user.
+    #[arg(long, value_name = "NAME")]
+    username: String,
 }
 
 /// The networks of one CIDR block.
 #[derive(Debug, Clone)]
-struct Block(Vec<Network>);
+pub(super) struct Block(Vec<Network>);
 
 fn networks(text: &str) -> Result<Block, String> {
     Network::of_block(text).map(Block)
 }
 
 pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<()> {
+    // A missing password is refused before the database is opened.
+    let password = match &command {
+        Command::Add(_) | Command::Password { .. } => first_line(std::io::stdin().lock())?,
+        _ => Zeroizing::default(),
+    };
+    let context = Context::open(&settings).await?;
     match command {
-        Command::Add(arguments) => add(settings, arguments).await,
-        Command::Network(arguments) => enter_networks(settings, arguments).await,
-        Command::Unlock(arguments) => unlock(settings, arguments).await,
-        Command::Password(arguments) => {
-            let password = first_line(std::io::stdin().lock())?;
-            users::password(&Context::open(&settings).await?, &arguments, &password).await
-        }
-        Command::Disable(user) => users::disable(&Context::open(&settings).await?, &user).await,
-        Command::Enable(user) => users::enable(&Context::open(&settings).await?, &user).await,
-        Command::List(arguments) => users::list(&Context::open(&settings).await?, &arguments).await,
+        Command::Add(arguments) => add(&context, arguments, &password).await,
+        Command::Network { user, networks } => enter_networks(&context, user, networks).await,
+        Command::Unlock(user) => unlock(&context, user).await,
+        Command::Password { user, .. } => set_password(&context, user, &password).await,
+        Command::Disable(user) => disable(&context, user).await,
+        Command::Enable(user) => enable(&context, user).await,
+        Command::List { organisation } => list(&context, &organisation).await,
     }
 }
 
-async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
-    let password = first_line(std::io::stdin().lock())?;
-    let context = Context::open(&settings).await?;
+async fn add(context: &Context, add: Add, password: &str) -> anyhow::Result<()> {
     let organisation = context.organisation(&add.organisation).await?;
     let permissions = add.permissions;
-    let (outcome, id) = context
-        .save_user(&organisation, &add.username, permissions, add.unit.as_deref(), Some(password.as_str()))
-        .await?;
+    let (outcome, id) =
+        context.save_user(&organisation, &add.username, permissions, add.unit.as_deref(), Some(password)).await?;
     let networks: Vec<_> = add.networks.into_iter().flat_map(|block| block.0).collect();
     context.database.enter_networks(organisation.key, &id, &networks).await.map_err(to_anyhow)?;
     let done = match outcome {
@@ -119,9 +141,8 @@ async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn enter_networks(settings: Settings, arguments: NetworkOf) -> anyhow::Result<()> {
-    let NetworkOf { user: users::Named { organisation: name, username }, networks } = arguments;
-    let context = Context::open(&settings).await?;
+async fn enter_networks(context: &Context, user: Named, networks: Vec<Block>) -> anyhow::Result<()> {
+    let Named { organisation: name, username } = user;
     let (organisation, user) = context.user(&name, &username).await?;
     let networks: Vec<_> = networks.into_iter().flat_map(|block| block.0).collect();
     context.database.enter_networks(organisation.key, &user, &networks).await.map_err(to_anyhow)?;
@@ -129,8 +150,7 @@ async fn enter_networks(settings: Settings, arguments: NetworkOf) -> anyhow::Res
     Ok(())
 }
 
-async fn unlock(settings: Settings, users::Named { organisation: name, username }: users::Named) -> anyhow::Result<()> {
-    let context = Context::open(&settings).await?;
+async fn unlock(context: &Context, Named { organisation: name, username }: Named) -> anyhow::Result<()> {
     let (organisation, user) = context.user(&name, &username).await?;
     let unlocked = context.database.unlock_logins(organisation.key, &user, context.clock.now()).await;
     let done = match unlocked.map_err(to_anyhow)? {
@@ -140,6 +160,71 @@ async fn unlock(settings: Settings, users::Named { organisation: name, username 
     };
     println!("user {username} of {name} {done}, id {user}");
     Ok(())
+}
+
+/// Replaces the password of a user that has one. The import behind it ends the sessions of the user.
+async fn set_password(context: &Context, user: Named, password: &str) -> anyhow::Result<()> {
+    let Named { organisation, username } = &user;
+    let organisation = context.organisation(organisation).await?;
+    let known = context.database.credential_by_username(organisation.key, username).await?;
+    let Some(credential) = known else { bail!("there is no user of this name that could log in") };
+    let user = json!({"user": {"id": credential.user, "username": username, "password": password}});
+    context.import(&organisation, from_value(user).map_err(to_anyhow)?).await?;
+    let now = context.database.credential_by_username(organisation.key, username).await?;
+    if now.is_some_and(|now| now.password == credential.password) {
+        println!(
+            "user {username} of {} has this password already, and the sessions of the user stay open",
+            organisation.name
+        );
+    } else {
+        println!("user {username} of {} has a new password; the sessions of the user have ended", organisation.name);
+    }
+    Ok(())
+}
+
+async fn disable(context: &Context, Named { organisation, username }: Named) -> anyhow::Result<()> {
+    let organisation = context.organisation(&organisation).await?;
+    let done = context.administration().disable_user(&operator(&organisation), &username).await.map_err(to_anyhow)?;
+    let what =
+        if done { "is disabled; the sessions of the user have ended" } else { "was disabled before, nothing changed" };
+    println!("user {username} of {} {what}", organisation.name);
+    Ok(())
+}
+
+async fn enable(context: &Context, Named { organisation, username }: Named) -> anyhow::Result<()> {
+    let organisation = context.organisation(&organisation).await?;
+    let done = context.administration().enable_user(&operator(&organisation), &username).await.map_err(to_anyhow)?;
+    let what = if done { "is enabled" } else { "was not disabled, nothing changed" };
+    println!("user {username} of {} {what}", organisation.name);
+    Ok(())
+}
+
+async fn list(context: &Context, organisation: &str) -> anyhow::Result<()> {
+    let organisation = context.organisation(organisation).await?;
+    let (administration, caller) = (context.administration(), operator(&organisation));
+    let mut after: Option<String> = None;
+    loop {
+        let page = administration.list_users(&caller, after.as_deref()).await.map_err(to_anyhow)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id.clone());
+        let mut text = String::new();
+        for user in &page {
+            let _ = writeln!(text, "{}", line(user));
+        }
+        print(&text)?;
+    }
+}
+
+/// Returns the line of a user: id, name, state, permissions.
+fn line(user: &UserDetails) -> String {
+    let state = match (user.disabled, user.has_password) {
+        (Some(disabled), _) => format!("disabled {}", shown(disabled)),
+        (None, true) => "enabled".to_owned(),
+        (None, false) => "no password".to_owned(),
+    };
+    let permissions = shown_permissions(user.permissions);
+    let unit = user.default_unit.as_ref().map(|unit| format!("  unit {unit}")).unwrap_or_default();
+    format!("{}  {}  {state}  may: {permissions}{unit}", user.id, user.username.as_deref().unwrap_or("-"))
 }
 
 fn first_line(mut input: impl BufRead) -> anyhow::Result<Zeroizing<String>> {
