@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use access_tokens_storage::backup;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
+use tempfile::TempPath;
 
-use super::copy::{check, other_tools};
+use super::copy::{check, other_tools, until_interrupted};
 use super::keys::key_ring;
 use super::progress::Progress;
-use super::signature::{self, SignatureFile};
+use super::signature;
 use crate::config::Settings;
-use crate::databases;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -50,22 +50,15 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
         let counts = copy.counts.clone();
         copy.close().await;
         let signed = match &ring {
-            Ok(ring) => Some(SignatureFile::write(draft.path(), target, ring)?),
+            Ok(ring) => Some(signature::write(draft.path(), target, ring)?),
             Err(_) => None,
         };
         draft.publish()?;
-        signed.into_iter().for_each(SignatureFile::keep);
+        signed.map(TempPath::keep).transpose()?;
         anyhow::Ok(counts)
     };
-    let counts = tokio::select! {
-        biased;
-        // Dropping the other future removes the unfinished copy.
-        code = databases::interrupted() => {
-            databases::set_exit_code(code);
-            bail!("stopped; there is no copy")
-        }
-        done = copying => done?,
-    };
+    // Dropping the future removes the unfinished copy.
+    let counts = until_interrupted(copying, "there is no copy").await?;
     drop(progress);
     println!("{}: {counts}", target.display());
     match &ring {

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use super::errors::to_anyhow;
 use super::output::print;
+use crate::databases;
 use crate::key_fit::KeyRingFit;
 
 /// Exit code for a database that is copied by its own tools.
@@ -61,4 +62,19 @@ impl CheckedCopy {
 pub(super) fn other_tools(recipe: &str) -> anyhow::Result<ExitCode> {
     print(recipe)?;
     Ok(ExitCode::from(EXIT_OTHER_TOOLS))
+}
+
+/// Runs an operation to its end, or drops it at a signal. `outcome` describes the effect of the dropped operation.
+pub(super) async fn until_interrupted<T>(
+    operation: impl Future<Output = anyhow::Result<T>>,
+    outcome: &str,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        biased;
+        code = databases::interrupted() => {
+            databases::set_exit_code(code);
+            bail!("stopped; {outcome}")
+        }
+        done = operation => done,
+    }
 }

@@ -11,7 +11,7 @@ use access_tokens_storage::backup::{CopyError, Draft, RestoreTarget, require_fin
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
-use super::copy::{CheckedCopy, check, other_tools};
+use super::copy::{CheckedCopy, check, other_tools, until_interrupted};
 use super::keys::key_ring;
 use super::progress::Progress;
 use super::{context, signature};
@@ -59,16 +59,9 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     if !settings.database.is_sqlite() {
         return other_tools(POSTGRES);
     }
-    tokio::select! {
-        biased;
-        // Leaving the function here removes the draft. The steps that exchange the files have no await between them, so that they run to
-        // their end.
-        code = databases::interrupted() => {
-            databases::set_exit_code(code);
-            bail!("stopped; nothing was restored")
-        }
-        restored = restore(settings, &arguments) => restored.map(|()| ExitCode::SUCCESS),
-    }
+    // Dropping the future removes the draft. The steps that exchange the files have no await between them, so that they run to their end.
+    until_interrupted(restore(settings, &arguments), "nothing was restored").await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<()> {

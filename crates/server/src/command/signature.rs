@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use access_tokens_secrets::{HmacSha256, KeyRing};
@@ -13,6 +14,9 @@ use anyhow::{Context as _, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::Mac;
+use tempfile::TempPath;
+
+use super::new_file;
 
 /// Purpose in the derivation of the key. It must not change: otherwise the codes of older copies could not be checked.
 const KEY_LABEL: &str = "backup";
@@ -30,43 +34,21 @@ pub(super) fn path(copy: &Path) -> PathBuf {
     path.into()
 }
 
-/// The file that contains the code of a copy, while the copy does not have its final name yet. Dropping this value removes the file, unless
-/// [`keep`](Self::keep) was called.
-pub(super) struct SignatureFile {
-    path: PathBuf,
-    kept: bool,
-}
-
-impl SignatureFile {
-    /// Computes the code of `content` with the current key of the ring, and writes it into a file beside `copy`.
-    pub(super) fn write(content: &Path, copy: &Path, ring: &KeyRing) -> anyhow::Result<Self> {
-        let keys = ring.derive_hmac(KEY_LABEL);
-        let (id, mac) = keys.current();
-        let code = hash_file(content, mac.clone())?.finalize().into_bytes();
-        let path = path(copy);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path).with_context(|| path.display().to_string())?;
-        let signed = Self { path, kept: false };
-        let text = format!("{FORMAT} {id} {}\n", STANDARD.encode(code));
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        written.with_context(|| signed.path.display().to_string())?;
-        Ok(signed)
-    }
-
-    /// Keeps the file. Called when the copy has its final name.
-    pub(super) fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for SignatureFile {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+/// Computes the code of `content` with the current key of the ring, and writes it into a file beside `copy`. The file is removed when the
+/// result is dropped: the copy does not have its final name yet.
+pub(super) fn write(content: &Path, copy: &Path, ring: &KeyRing) -> anyhow::Result<TempPath> {
+    let keys = ring.derive_hmac(KEY_LABEL);
+    let (id, mac) = keys.current();
+    let code = hash_file(content, mac.clone())?.finalize().into_bytes();
+    let path = path(copy);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(new_file::MODE);
+    let mut file = options.open(&path).with_context(|| path.display().to_string())?;
+    let path = TempPath::try_from_path(path)?;
+    let text = format!("{FORMAT} {id} {}\n", STANDARD.encode(code));
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.with_context(|| path.display().to_string())?;
+    Ok(path)
 }
 
 /// Refuses `content` if the code beside `copy` does not match it.
@@ -115,10 +97,10 @@ mod tests {
         fs::write(&copy, vec![7; CHUNK_BYTES + 3]).expect("written");
         let said = |ring: &KeyRing| check(&copy, &copy, ring).map_err(|error| format!("{error:#}"));
         assert!(said(&ring_a).expect_err("unsigned").contains("copy.db.mac"));
-        drop(SignatureFile::write(&copy, &copy, &ring_a).expect("signed"));
+        drop(write(&copy, &copy, &ring_a).expect("signed"));
         assert!(!path(&copy).exists(), "not kept");
-        SignatureFile::write(&copy, &copy, &ring_a).expect("signed").keep();
-        assert!(SignatureFile::write(&copy, &copy, &ring_a).is_err(), "nothing is overwritten");
+        write(&copy, &copy, &ring_a).expect("signed").keep().expect("kept");
+        assert!(write(&copy, &copy, &ring_a).is_err(), "nothing is overwritten");
         said(&ring_a).expect("as it was made");
         said(&ring(&[RING_B, RING_A])).expect("after a rotation");
         assert!(said(&ring(&[RING_B])).expect_err("foreign").contains("key a, which is not in the ring"));
