@@ -1,11 +1,10 @@
 //! `backup`: copies a SQLite database while it is served.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use access_tokens_storage::backup;
 use anyhow::Context as _;
-use clap::Args;
 use tempfile::TempPath;
 
 use super::copy::{check, other_tools, until_interrupted};
@@ -13,13 +12,6 @@ use super::keys::key_ring;
 use super::progress::Progress;
 use super::signature;
 use crate::config::Settings;
-
-#[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// File for the copy. It must not exist. It gets mode 0600.
-    #[arg(value_name = "TARGET")]
-    target: PathBuf,
-}
 
 /// Instructions for PostgreSQL.
 const POSTGRES: &str = r#"The database is PostgreSQL, which has better tools. Nothing was copied.
@@ -35,11 +27,10 @@ The whole server, to be brought to any moment by replaying its log (archive_mode
 The keys are in neither: keep a copy of the key file (keys.file), apart from copies of the database.
 "#;
 
-pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(settings: &Settings, target: &Path) -> anyhow::Result<ExitCode> {
     if !settings.database.is_sqlite() {
         return other_tools(POSTGRES);
     }
-    let target = &arguments.target;
     let ring = key_ring(settings);
     let progress = Progress::new("copying");
     let (options, tell) = (settings.database.options(), |done, total| progress.update(done, total));

@@ -2,23 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
-
 use super::output::print;
 use crate::config::{ConfigError, LoadedSettings, meaning, reference};
 
-#[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// Print the reference of all settings as Markdown, in place of the current settings.
-    #[arg(long)]
-    markdown: bool,
-}
-
-pub(super) fn run(loaded: &LoadedSettings, arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn run(loaded: &LoadedSettings, markdown: bool) -> anyhow::Result<()> {
     for warning in loaded.warnings() {
         eprintln!("warning: {}: {}", warning.message, warning.cure);
     }
-    Ok(print(&if arguments.markdown { reference() } else { loaded.describe() })?)
+    Ok(print(&if markdown { reference() } else { loaded.describe() })?)
 }
 
 /// Prints every problem on its own line, each with the meaning of the setting.

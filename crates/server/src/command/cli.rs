@@ -3,20 +3,26 @@
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use http::Uri;
 
 use super::examples::add_examples;
-use super::{
-    api_key, backup, check_config, completions, convert_hashes, doctor, gateway, healthcheck, import, keys, man,
-    migrate, organisation, restore, serve, user,
-};
+use super::{api_key, convert_hashes, doctor, gateway, import, keys, organisation, restore, serve, user};
 
 /// The life cycle of access tokens - loyalty cards, app logins, till codes - as a gRPC service with an HTTP gateway.
 #[derive(Debug, Parser)]
 #[command(name = "access-tokens", version, propagate_version = true, after_help = AFTER_HELP, styles = STYLES)]
 pub struct Cli {
-    #[command(flatten)]
-    pub(super) global: Global,
+    /// Configuration file (TOML). The variable ACCESS_TOKENS_CONFIG names one too.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Set one setting, such as grpc.listen=0.0.0.0:50051; overrides file and environment. Not for secrets: other users of the machine can
+    /// see command lines.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -52,19 +58,6 @@ To find current and expected problems:  access-tokens doctor
 Exit codes: 0 success; 1 failure, or an import refused records; 2 wrong command line; 3 `doctor` found warnings;
 4 `backup` and `restore` refer to the tools of PostgreSQL.";
 
-/// Options of every subcommand.
-#[derive(Debug, Args)]
-pub(super) struct Global {
-    /// Configuration file (TOML). The variable ACCESS_TOKENS_CONFIG names one too.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
-
-    /// Set one setting, such as grpc.listen=0.0.0.0:50051; overrides file and environment. Not for secrets: other users of the machine can
-    /// see command lines.
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
-    pub(super) set: Vec<String>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Serve gRPC and the HTTP API of the original, until SIGTERM or SIGINT.
@@ -72,9 +65,18 @@ pub(super) enum Command {
     /// Serve only the HTTP API, on http.listen, for a service elsewhere. Needs no database and no keys.
     ///
     /// The port for operators (ops.listen) is that of `serve`: /livez, /readyz and /metrics. The gateway is ready while the service is.
-    Gateway(gateway::Arguments),
+    Gateway {
+        /// URL of the gRPC service, such as https://tokens.example.com:50051, or http://127.0.0.1:50051 on this machine.
+        #[arg(long, value_name = "URL", value_parser = gateway::upstream)]
+        upstream: Uri,
+    },
     /// Migrate the schema of the database. `serve` does it at its start, unless database.migrate_at_start is false.
-    Migrate(migrate::Arguments),
+    Migrate {
+        /// Create an empty SQLite database although the keys were used with another one. Without this option, a missing database beside such
+        /// keys counts as lost, and is an error.
+        #[arg(long)]
+        new_database: bool,
+    },
     /// Import directory records and access tokens from files.
     ///
     /// A record is one JSON object on a line, with one key, its kind: {"unit": {"id": "1", "name": "Main"}}. Kinds: organisation, unit,
@@ -121,9 +123,17 @@ pub(super) enum Command {
     #[command(subcommand)]
     Keys(keys::Command),
     /// Query whether a running server is ready: exit code 0 or 1.
-    Healthcheck(healthcheck::Arguments),
+    Healthcheck {
+        /// Query /readyz on ops.listen, for `access-tokens gateway`, which has no gRPC port.
+        #[arg(long)]
+        gateway: bool,
+    },
     /// Show the settings that apply and their origins, without secrets; or all problems of the configuration.
-    CheckConfig(check_config::Arguments),
+    CheckConfig {
+        /// Print the reference of all settings as Markdown, in place of the current settings.
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Report current and expected problems of this installation, each with its cure.
     ///
     /// Checks the configuration, the keys and whether they open the stored values, the database, its settings and its schema, the clock,
@@ -138,7 +148,11 @@ pub(super) enum Command {
     #[command(
         after_help = "Exit codes: 0 the copy is there, and was read; 1 there is none; 4 the database is PostgreSQL."
     )]
-    Backup(backup::Arguments),
+    Backup {
+        /// File for the copy. It must not exist. It gets mode 0600.
+        #[arg(value_name = "TARGET")]
+        target: PathBuf,
+    },
     /// Replace the SQLite database by a copy, while no server uses it.
     ///
     /// The copy is checked completely first: whether it is undamaged, whether this version supports it, and whether the keys (keys.file)
@@ -148,9 +162,18 @@ pub(super) enum Command {
     )]
     Restore(restore::Arguments),
     /// Print the completion script of a shell.
-    Completions(completions::Arguments),
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
     /// Print the manual, or write its pages into a directory.
-    Man(man::Arguments),
+    Man {
+        /// Write the pages of all commands into this directory, such as /usr/local/share/man/man1. Without it, the first page is
+        /// printed.
+        #[arg(value_name = "DIRECTORY")]
+        directory: Option<PathBuf>,
+    },
 }
 
 #[cfg(test)]

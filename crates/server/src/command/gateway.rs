@@ -1,6 +1,5 @@
 //! `gateway`: serves the HTTP API for a service elsewhere.
 
-use clap::Args;
 use http::Uri;
 use http::uri::Scheme;
 
@@ -8,23 +7,17 @@ use super::serve;
 use crate::config::Settings;
 use crate::process;
 
-#[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// URL of the gRPC service, such as https://tokens.example.com:50051, or http://127.0.0.1:50051 on this machine.
-    #[arg(long, value_name = "URL", value_parser = upstream)]
-    upstream: Uri,
-}
-
 /// Runs the gateway. With `default_ops`, ops.listen has its default, which a `serve` on the same machine may have too; if that port is
 /// taken, the gateway starts without it.
-pub(super) async fn run(mut settings: Settings, arguments: Arguments, default_ops: bool) -> anyhow::Result<()> {
+pub(super) async fn run(mut settings: Settings, upstream: Uri, default_ops: bool) -> anyhow::Result<()> {
     if default_ops {
         serve::without_taken_ops(&mut settings).await;
     }
-    process::gateway(&settings, arguments.upstream).await
+    process::gateway(&settings, upstream).await
 }
 
-fn upstream(text: &str) -> Result<Uri, String> {
+/// Reads the URL of a service.
+pub(super) fn upstream(text: &str) -> Result<Uri, String> {
     let wrong = || "it is written as https://host:50051".to_owned();
     let uri: Uri = text.parse().map_err(|_| wrong())?;
     let authority = uri.authority().ok_or_else(wrong)?;

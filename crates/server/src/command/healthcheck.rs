@@ -7,7 +7,6 @@ use std::time::Duration;
 use access_tokens_grpc::ALIVE;
 use access_tokens_net::tls::{Trust, UpstreamConnector, local};
 use anyhow::Context;
-use clap::Args;
 use http::header::HOST;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -25,18 +24,12 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum length of the reason that a gateway gives, in bytes.
 const MAX_REASON_BYTES: usize = 4 * 1024;
 
-#[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// Query /readyz on ops.listen, for `access-tokens gateway`, which has no gRPC port.
-    #[arg(long)]
-    gateway: bool,
-}
-
-pub(super) async fn run(settings: Settings, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let (address, state) = if arguments.gateway {
+pub(super) async fn run(settings: Settings, gateway: bool) -> anyhow::Result<ExitCode> {
+    let (address, state) = if gateway {
         let address = settings.ops.listen.context("ops.listen is empty: the gateway cannot be asked without it")?;
         let address = local_address(address);
-        (address, timeout(TIMEOUT, gateway_state(address, &settings.ops)).await.unwrap_or(Ok("no answer"))?)
+        let state = timeout(TIMEOUT, gateway_state(address, &settings.ops)).await;
+        (address, state.ok().and_then(Result::ok).unwrap_or("no answer"))
     } else {
         let address = local_address(settings.grpc.listen);
         (address, service_state(channel(address, &settings.grpc)?).await)
@@ -59,13 +52,13 @@ async fn service_state(channel: Channel) -> &'static str {
     }
 }
 
-/// Queries /readyz. The reason of a gateway that is not ready is printed on standard error.
+/// Queries /readyz. The reason of a gateway that is not ready is printed on standard error. The error is that of a call without an answer.
 async fn gateway_state(address: SocketAddr, ops: &OpsSettings) -> anyhow::Result<&'static str> {
-    let Ok(stream) = local::connect(address, &ops.tls, "ops.tls").await else { return Ok("no answer") };
-    let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else { return Ok("no answer") };
+    let stream = local::connect(address, &ops.tls, "ops.tls").await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = Request::get("/readyz").header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-    let Ok(answer) = sender.send_request(request).await else { return Ok("no answer") };
+    let answer = sender.send_request(request).await?;
     if answer.status() == StatusCode::OK {
         return Ok("SERVING");
     }

@@ -38,7 +38,7 @@ use access_tokens_telemetry as telemetry;
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::cli::Cli;
-use self::cli::{Command, Global};
+use self::cli::Command;
 use crate::config::LoadedSettings;
 use crate::databases;
 
@@ -54,19 +54,20 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // These commands need no configuration, so that they work with a broken one.
     match &cli.command {
-        Command::Completions(arguments) => {
-            return completions::run(arguments, Cli::definition()).map(|()| ExitCode::SUCCESS);
+        Command::Completions { shell } => {
+            return completions::run(*shell, Cli::definition()).map(|()| ExitCode::SUCCESS);
         }
-        Command::Man(arguments) => return man::run(arguments, Cli::definition()).map(|()| ExitCode::SUCCESS),
+        Command::Man { directory } => {
+            return man::run(directory.as_deref(), Cli::definition()).map(|()| ExitCode::SUCCESS);
+        }
         _ => {}
     }
-    let Global { config, set } = cli.global;
-    let gateway = matches!(cli.command, Command::Gateway(_));
-    let loaded = LoadedSettings::load(config.as_deref(), std::env::vars_os(), &set)
+    let gateway = matches!(cli.command, Command::Gateway { .. });
+    let loaded = LoadedSettings::load(cli.config.as_deref(), std::env::vars_os(), &cli.set)
         .and_then(|loaded| loaded.with_distinct_ports(gateway));
     let loaded = match (loaded, &cli.command) {
         (Err(error), Command::Doctor(arguments)) => return doctor::refused(&error, arguments),
-        (Err(error), Command::CheckConfig(_)) => return Ok(check_config::refused(&error)),
+        (Err(error), Command::CheckConfig { .. }) => return Ok(check_config::refused(&error)),
         (loaded, _) => loaded?,
     };
     let runtime = if is_server(&cli.command) {
@@ -114,43 +115,43 @@ async fn execute(command: Command, loaded: LoadedSettings) -> anyhow::Result<Exi
     }
     telemetry::start(&settings.log, &settings.telemetry, telemetry_name(&command))?;
     // `check-config` and `doctor` show these warnings themselves.
-    if !matches!(command, Command::CheckConfig(_) | Command::Doctor(_)) {
+    if !matches!(command, Command::CheckConfig { .. } | Command::Doctor(_)) {
         for warning in loaded.warnings() {
             tracing::warn!("{}: {}", warning.message, warning.cure);
         }
     }
     match command {
         Command::Serve(arguments) => serve::run(settings, arguments).await?,
-        Command::Gateway(arguments) => {
-            gateway::run(settings, arguments, loaded.is_default("ops.listen")).await?;
+        Command::Gateway { upstream } => {
+            gateway::run(settings, upstream, loaded.is_default("ops.listen")).await?;
         }
-        Command::Migrate(arguments) => migrate::run(settings, arguments).await?,
+        Command::Migrate { new_database } => migrate::run(settings, new_database).await?,
         Command::Import(arguments) => return import::run(settings, arguments).await,
         Command::ConvertHashes(arguments) => return convert_hashes::run(&settings, &arguments),
         Command::Organisation(command) => organisation::run(settings, command).await?,
         Command::User(command) => user::run(settings, command).await?,
         Command::ApiKey(command) => api_key::run(settings, command).await?,
         Command::Keys(command) => keys::run(&settings, &command).await?,
-        Command::Healthcheck(arguments) => return healthcheck::run(settings, &arguments).await,
-        Command::CheckConfig(arguments) => check_config::run(&loaded, &arguments)?,
+        Command::Healthcheck { gateway } => return healthcheck::run(settings, gateway).await,
+        Command::CheckConfig { markdown } => check_config::run(&loaded, markdown)?,
         Command::Doctor(arguments) => return doctor::run(&loaded, &arguments).await,
-        Command::Backup(arguments) => return backup::run(&settings, arguments).await,
+        Command::Backup { target } => return backup::run(&settings, &target).await,
         Command::Restore(arguments) => return restore::run(&settings, arguments).await,
-        Command::Completions(_) | Command::Man(_) => {}
+        Command::Completions { .. } | Command::Man { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Returns whether a command runs until a signal ends it.
 fn is_server(command: &Command) -> bool {
-    matches!(command, Command::Serve(_) | Command::Gateway(_))
+    telemetry_name(command).is_some()
 }
 
 /// Returns the service name for exported traces and metrics. None for short commands, which export nothing.
 fn telemetry_name(command: &Command) -> Option<&'static str> {
     match command {
         Command::Serve(_) => Some("access-tokens"),
-        Command::Gateway(_) => Some("access-tokens-gateway"),
+        Command::Gateway { .. } => Some("access-tokens-gateway"),
         _ => None,
     }
 }
