@@ -81,12 +81,10 @@ impl Kind {
 
     /// Reads `FIELD` or `FIELD=MEMBER`.
     pub(super) fn join(self, text: Option<&str>) -> anyhow::Result<Join> {
-        let (field, member) = match text.unwrap_or(self.fields()[0]).split_once('=') {
-            Some((field, member)) => (field, Some(member.to_owned())),
-            None => (text.unwrap_or(self.fields()[0]), None),
-        };
+        let text = text.unwrap_or(self.fields()[0]);
+        let (field, member) = text.split_once('=').map_or((text, None), |(field, member)| (field, Some(member)));
         let known = self.fields().join(", ");
         anyhow::ensure!(self.fields().contains(&field), "--join: {field} names no {}; known are {known}", self.name());
-        Ok(Join { field: field.to_owned(), member })
+        Ok(Join { field: field.to_owned(), member: member.map(str::to_owned) })
     }
 }

@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::row::{Entry, EntrySink, Row};
 use super::selection::Selection;
-use super::table::{NOT_UTF8, TOO_LONG};
-use crate::command::files::{Line, MAX_ROW_BYTES, TextLines, Unreadable};
+use crate::command::files::{Line, MAX_ROW_BYTES, TextLines};
 
 /// Replaces a value that is in another file. The scheme is not supported.
 const IN_OTHER_FILE: &str = "{URL}";
@@ -32,18 +31,15 @@ pub(super) fn read(
     let mut entry = LdifEntry::default();
     while let Some(Line { number, text }) = lines.next()? {
         match text {
-            Err(why) => {
-                let why = if why == Unreadable::TooLong { TOO_LONG } else { NOT_UTF8 };
-                entry.broken.get_or_insert((number, why));
-            }
+            Err(why) => _ = entry.broken.get_or_insert((number, why)),
             Ok(text) => match text.strip_prefix(' ') {
-                Some(continued) => entry.continue_line(continued, number),
+                Some(continued) => entry.add_text(continued, number),
                 None => {
                     entry.end_line(selection, number);
                     if text.trim().is_empty() {
                         std::mem::take(&mut entry).end(each)?;
                     } else {
-                        entry.begin_line(text, number);
+                        entry.add_text(&text, number);
                     }
                 }
             },
@@ -66,22 +62,14 @@ struct LdifEntry {
 }
 
 impl LdifEntry {
-    fn begin_line(&mut self, text: String, number: usize) {
-        self.grow(text.len(), number);
-        self.line = text;
-    }
-
-    fn continue_line(&mut self, text: &str, number: usize) {
-        self.grow(text.len(), number);
-        if self.broken.is_none() {
-            self.line.push_str(text);
-        }
-    }
-
-    fn grow(&mut self, bytes: usize, number: usize) {
-        self.bytes = self.bytes.saturating_add(bytes);
+    /// Adds a text to the current line.
+    fn add_text(&mut self, text: &str, number: usize) {
+        self.bytes = self.bytes.saturating_add(text.len());
         if self.bytes > MAX_ROW_BYTES {
             self.broken.get_or_insert((number, "the entry is longer than 256 KiB"));
+        }
+        if self.broken.is_none() {
+            self.line.push_str(text);
         }
     }
 

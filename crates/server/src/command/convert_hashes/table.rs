@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::row::{Entry, EntrySink, is_nothing};
 use super::selection::{HASH, Selection, VALUE};
-use crate::command::files::{Line, Reader, Start, TooLarge, Unreadable, WrongQuote, columns_of};
+use crate::command::files::{Line, NOT_UTF8, Reader, Start, TOO_LONG, TooLarge, WrongQuote, columns_of};
 
 /// Separators between a value and its hash, which have priority because a value may contain blanks and colons.
 const SEPARATORS: [char; 4] = ['\t', ',', ';', '|'];
@@ -16,9 +16,6 @@ const ALL_SEPARATORS: [char; 6] = ['\t', ',', ';', '|', ' ', ':'];
 const SHADOW_FIELDS: usize = 9;
 /// Minimum number of columns at which a first line without hashes is a header, and not a value with its hash.
 const MIN_HEADER_COLUMNS: usize = 3;
-
-pub(super) const TOO_LONG: &str = "is longer than 256 KiB";
-pub(super) const NOT_UTF8: &str = "is not UTF-8: say --encoding, for example windows-1252";
 
 /// Reads CSV if the first line names a column with hashes, or else lines with a value and its hash.
 pub(super) fn read(
@@ -43,8 +40,7 @@ pub(super) fn read(
         match text {
             Ok(text) if text.trim().is_empty() => {}
             Ok(text) => each(pair(text.trim(), number, delimiter))?,
-            Err(Unreadable::TooLong) => each(Entry::Unreadable { line: number, why: TOO_LONG })?,
-            Err(Unreadable::NotUtf8) => each(Entry::Unreadable { line: number, why: NOT_UTF8 })?,
+            Err(why) => each(Entry::Unreadable { line: number, why })?,
         }
     }
     Ok(())

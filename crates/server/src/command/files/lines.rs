@@ -10,17 +10,14 @@ use super::rows::MAX_ROW_BYTES;
 pub(in crate::command) struct Line {
     /// The number, counted from one.
     pub(in crate::command) number: usize,
-    pub(in crate::command) text: Result<String, Unreadable>,
+    /// The error is the reason why the line is not read: [`TOO_LONG`] or [`NOT_UTF8`].
+    pub(in crate::command) text: Result<String, &'static str>,
 }
 
-/// The reason why a line is not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::command) enum Unreadable {
-    /// The line is longer than [`MAX_ROW_BYTES`].
-    TooLong,
-    /// The bytes of the line are not UTF-8.
-    NotUtf8,
-}
+/// Describes a line or a row that is longer than [`MAX_ROW_BYTES`].
+pub(in crate::command) const TOO_LONG: &str = "is longer than 256 KiB";
+/// Describes a line or a row whose bytes are not UTF-8.
+pub(in crate::command) const NOT_UTF8: &str = "is not UTF-8: say --encoding, for example windows-1252";
 
 /// Reads lines.
 pub(in crate::command) struct TextLines<R> {
@@ -66,8 +63,8 @@ impl<R: BufRead> TextLines<R> {
         }
         self.number += 1;
         let text = match is_too_long {
-            true => Err(Unreadable::TooLong),
-            false => String::from_utf8(bytes).map_err(|_| Unreadable::NotUtf8),
+            true => Err(TOO_LONG),
+            false => String::from_utf8(bytes).map_err(|_| NOT_UTF8),
         };
         Ok(Some(Line { number: self.number, text }))
     }
@@ -79,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    fn lines(text: &[u8], size: usize) -> Vec<(usize, Result<String, Unreadable>)> {
+    fn lines(text: &[u8], size: usize) -> Vec<(usize, Result<String, &'static str>)> {
         let mut lines = TextLines::new(BufReader::with_capacity(size, text), 0);
         std::iter::from_fn(|| lines.next().expect("memory can be read")).map(|line| (line.number, line.text)).collect()
     }
@@ -102,7 +99,7 @@ mod tests {
     fn a_line_that_cannot_be_read_leaves_the_next_one_whole() {
         let long = [vec![b'x'; MAX_ROW_BYTES + 1], b"\r\n\xff\nlast".to_vec()].concat();
         let found = lines(&long, 8_192);
-        assert_eq!(found, [(1, Err(Unreadable::TooLong)), (2, Err(Unreadable::NotUtf8)), (3, Ok("last".to_owned()))]);
+        assert_eq!(found, [(1, Err(TOO_LONG)), (2, Err(NOT_UTF8)), (3, Ok("last".to_owned()))]);
         assert!(lines(&vec![b'x'; MAX_ROW_BYTES], 8_192)[0].1.is_ok());
     }
 }

@@ -6,7 +6,7 @@ mod rows;
 mod start;
 mod text;
 
-pub(super) use lines::{Line, TextLines, Unreadable};
+pub(super) use lines::{Line, NOT_UTF8, TOO_LONG, TextLines};
 pub(super) use rows::{Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Row, TooLarge, WrongQuote};
 pub(super) use start::{Start, columns_of, detect_delimiter};
 #[cfg(test)]

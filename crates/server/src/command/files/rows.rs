@@ -90,11 +90,6 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// Creates a reader of the rows in one line.
-    pub(in crate::command) fn of_line(line: R, delimiter: u8) -> Self {
-        Self::new(line, delimiter, Lines::after(0))
-    }
-
     /// Returns the next row that is not an empty line. None at the end.
     pub(in crate::command) fn next(&mut self) -> io::Result<Option<Row>> {
         if !self.skip_line_breaks()? {

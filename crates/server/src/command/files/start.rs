@@ -72,7 +72,7 @@ impl Start {
 
 /// Returns the cells of a line, without leading and trailing blanks. Empty for a line that is too long or not UTF-8.
 pub(in crate::command) fn columns_of(line: &[u8], delimiter: u8) -> Vec<String> {
-    let row = Reader::of_line(Cursor::new(line), delimiter).next().ok().flatten();
+    let row = Reader::new(Cursor::new(line), delimiter, Lines::after(0)).next().ok().flatten();
     row.and_then(|row| row.cells.ok()?.trimmed()).unwrap_or_default()
 }
 
