@@ -63,16 +63,13 @@ fn inspect(path: &std::path::Path, name: &str, mapping: &Mapping) -> anyhow::Res
             values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ")
         ));
     }
-    if head.has_header && columns_with_names(head) < 2 && rows > 0 {
+    let named = head.columns.iter().filter(|name| !name.trim().is_empty()).count();
+    if head.has_header && named < 2 && rows > 0 {
         text.push_str("  The first line has one cell. If it is a title, set skip_lines to the number of lines before the header.\n");
     }
     text.push_str("\nA mapping file to start from (--mapping):\n\n");
     text.push_str(&proposal(head, mapping.options.encoding.map(encoding_rs::Encoding::name)));
     Ok(text)
-}
-
-fn columns_with_names(head: &Head) -> usize {
-    head.columns.iter().filter(|name| !name.trim().is_empty()).count()
 }
 
 /// Returns a text without control characters, shortened for display.

@@ -76,8 +76,26 @@ pub(super) struct Arguments {
     #[arg(long)]
     allow_incomplete: bool,
 
-    #[command(flatten)]
-    reading: Reading,
+    /// Map a column of CSV files to a field, such as authentication_code=Code. Overrides --mapping. Without both options, the columns must
+    /// have the names of fields.
+    #[arg(long = "map", value_name = "FIELD=COLUMN")]
+    pairs: Vec<String>,
+
+    /// File that states how CSV files are read and which columns are which fields (docs/import.md).
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+
+    /// Only show how CSV files would be read, with a mapping file to start from. Needs no database.
+    #[arg(long, conflicts_with_all = ["check", "create_organisation", "rejects"])]
+    inspect: bool,
+
+    /// New file for refused records with their reasons, to be corrected and imported. Only its owner may read it.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+
+    /// Refuse access tokens whose code or identifier may be the number of a payment card.
+    #[arg(long)]
+    refuse_card_numbers: bool,
 
     /// Files to import, in this order; - is standard input.
     #[arg(required = true, value_name = "FILE")]
@@ -115,36 +133,9 @@ impl Arguments {
         };
         Options { existing, owners: unknown(self.owners), classifications: unknown(self.classifications) }
     }
-}
 
-// Options for reading files. This is not a doc comment, because clap would show it as the description of the command.
-#[derive(Debug, Args)]
-struct Reading {
-    /// Map a column of CSV files to a field, such as authentication_code=Code. Overrides --mapping. Without both options, the columns must
-    /// have the names of fields.
-    #[arg(long = "map", value_name = "FIELD=COLUMN")]
-    pairs: Vec<String>,
-
-    /// File that states how CSV files are read and which columns are which fields (docs/import.md).
-    #[arg(long, value_name = "FILE")]
-    mapping: Option<PathBuf>,
-
-    /// Only show how CSV files would be read, with a mapping file to start from. Needs no database.
-    #[arg(long, conflicts_with_all = ["check", "create_organisation", "rejects"])]
-    inspect: bool,
-
-    /// New file for refused records with their reasons, to be corrected and imported. Only its owner may read it.
-    #[arg(long, value_name = "FILE")]
-    rejects: Option<PathBuf>,
-
-    /// Refuse access tokens whose code or identifier may be the number of a payment card.
-    #[arg(long)]
-    refuse_card_numbers: bool,
-}
-
-impl Reading {
     /// Returns the mapping. An error about it lists the columns of the first file.
-    fn mapping(&self, files: &[PathBuf]) -> anyhow::Result<Mapping> {
+    fn mapping(&self) -> anyhow::Result<Mapping> {
         let file = self.mapping.as_ref().map(|path| {
             let name = || path.display().to_string();
             let mut text = String::new();
@@ -157,7 +148,7 @@ impl Reading {
         Mapping::read(file.as_deref(), &self.pairs).map_err(|what| {
             let name = self.mapping.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
             let what = format!("{name}{what}");
-            let first = files.iter().find(|path| path.is_file());
+            let first = self.files.iter().find(|path| path.is_file());
             match first.and_then(|path| files::open(path, &ProgressBar::hidden(), None).ok()) {
                 Some(text) if !text.is_json("") => csv::explain_columns(&what, text),
                 _ => anyhow::anyhow!("{what}"),
@@ -167,13 +158,12 @@ impl Reading {
 }
 
 pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let reading = &arguments.reading;
-    let mapping = reading.mapping(&arguments.files)?;
-    if reading.inspect {
+    let mapping = arguments.mapping()?;
+    if arguments.inspect {
         return inspect::run(&arguments.files, &mapping);
     }
     let answers = if arguments.allow_incomplete { Answers::Incomplete } else { Answers::Complete };
-    let mut rejects = reading.rejects.as_deref().map(Rejects::create).transpose()?;
+    let mut rejects = arguments.rejects.as_deref().map(Rejects::create).transpose()?;
     let total = check_files(&arguments.files, &mapping, answers, rejects.as_mut())?;
     let context = Context::open(&settings).await?;
     let (name, options) = (&arguments.organisation, arguments.options());
@@ -189,7 +179,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     };
     let progress = progress(total);
     let caller = operator(&organisation);
-    let mut run = FileImport::new(&context, caller, import, &progress, rejects, reading.refuse_card_numbers);
+    let mut run = FileImport::new(&context, caller, import, &progress, rejects, arguments.refuse_card_numbers);
     let (mut empty, mut stopped) = (Vec::new(), None);
     for path in &arguments.files {
         let (name, _) = files::name_and_size(path)?;

@@ -29,6 +29,7 @@ pub(super) struct Observation {
 }
 
 /// Observations on all records.
+#[derive(Default)]
 pub(super) struct Observations {
     hasher: RandomState,
     lines: HashMap<u64, (u32, u32)>,
@@ -38,10 +39,6 @@ pub(super) struct Observations {
 }
 
 impl Observations {
-    pub(super) fn new() -> Self {
-        Self { hasher: RandomState::new(), lines: HashMap::new(), files: Vec::new(), codes: Codes::default() }
-    }
-
     /// Begins the next file. Returns warnings about the one before it.
     pub(super) fn begin(&mut self, file: &Arc<str>) -> Vec<String> {
         let warnings = self.end();
@@ -103,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_other_record_of_a_code_is_found() {
-        let mut observations = Observations::new();
+        let mut observations = Observations::default();
         observations.begin(&"a.csv".into());
         let first = observations.examine(&record(r#""authentication_code": "7", "identifier": "x""#), 2);
         assert_eq!(observations.other(&first, "a.csv", 2), None);

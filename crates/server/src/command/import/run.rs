@@ -65,7 +65,7 @@ impl<'a> FileImport<'a> {
             refuses_card_numbers,
             rejects,
             batch_bytes: 0,
-            observations: Observations::new(),
+            observations: Observations::default(),
             assumed_states: 0,
             card_numbers: 0,
             report: Report::default(),

@@ -122,7 +122,7 @@ impl<R: BufRead> Source<R> {
             self.lines += 1;
             let line = self.lines;
             if read > MAX_BYTES && bytes.last() != Some(&b'\n') {
-                self.skip_line()?;
+                self.reader.skip_until(b'\n')?;
                 return Ok(Some(broken(line, "is longer than 64 MiB")));
             }
             let Ok(text) = String::from_utf8(bytes) else { return Ok(Some(broken(line, "is not UTF-8"))) };
@@ -130,20 +130,6 @@ impl<R: BufRead> Source<R> {
             let text = text.trim_start_matches('\u{feff}').trim();
             if !text.is_empty() {
                 return Ok(Some(Piece { line, text: Ok(text.to_owned()) }));
-            }
-        }
-    }
-
-    fn skip_line(&mut self) -> io::Result<()> {
-        loop {
-            let buffer = self.reader.fill_buf()?;
-            let (used, done) = match buffer.iter().position(|byte| *byte == b'\n') {
-                Some(end) => (end + 1, true),
-                None => (buffer.len(), buffer.is_empty()),
-            };
-            self.reader.consume(used);
-            if done {
-                return Ok(());
             }
         }
     }

@@ -111,9 +111,7 @@ impl Plan {
         let mut records = import::from_value(serde_json::json!({ "access_token": object }))?;
         records.pop().ok_or_else(|| Error::internal("a row without a record"))
     }
-}
 
-impl Plan {
     /// Sets the number or id of an owner to null if it is mapped and its cell is empty, so that a row does not identify the owner by the
     /// name alone where the mapping says otherwise.
     fn keep_keys(&self, object: &mut Map<String, Value>) {

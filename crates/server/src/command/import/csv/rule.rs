@@ -119,9 +119,9 @@ impl Field {
 
     /// Returns the value of a row. None where it is omitted. The error repeats the value only if it is not a code.
     pub(super) fn value<'c>(&self, cell: impl Fn(usize) -> Cell<'c>) -> Result<Option<Value>, String> {
-        let Source::Columns { places, join } = &self.source else {
-            let Source::Constant(constant) = &self.source else { return Ok(None) };
-            return self.finish(constant).map(Some);
+        let (places, join) = match &self.source {
+            Source::Constant(constant) => return self.finish(constant).map(Some),
+            Source::Columns { places, join } => (places, join),
         };
         let mut joined: Option<Cow<'c, str>> = None;
         for place in places {

@@ -30,9 +30,14 @@ pub(super) fn is_damaged(text: &str) -> bool {
     is_spreadsheet_error(text) || is_scientific(text)
 }
 
+/// Returns whether a text has only digits, and at least one.
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn is_spreadsheet_error(text: &str) -> bool {
     if let Some(number) = text.strip_prefix("Err:") {
-        return number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+        return number.len() == 3 && is_digits(number);
     }
     let Some(name) = text.strip_prefix('#') else { return false };
     if name.is_empty() {
@@ -55,13 +60,12 @@ fn is_scientific(text: &str) -> bool {
     let Some((mantissa, exponent)) = ["E+", "E-", "e+", "e-"].into_iter().find_map(|sign| text.split_once(sign)) else {
         return false;
     };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let mantissa = mantissa.trim_start_matches(['-', '+']);
     let is_number = match mantissa.split_once([',', '.']) {
-        Some((whole, fraction)) => digits(whole) && digits(fraction),
-        None => digits(mantissa),
+        Some((whole, fraction)) => is_digits(whole) && is_digits(fraction),
+        None => is_digits(mantissa),
     };
-    is_number && digits(exponent)
+    is_number && is_digits(exponent)
 }
 
 /// Texts that databases and programs write for a missing value. In a column of codes, they would become one code for many rows.
@@ -103,10 +107,7 @@ pub(super) fn is_no_name(text: &str) -> Option<&'static str> {
         Some(
             "is in quotes that are not those of CSV (a double quote, without a blank before it); match can take them off",
         )
-    } else if text
-        .strip_suffix(".0")
-        .is_some_and(|digits| digits.len() >= MIN_DECIMAL_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()))
-    {
+    } else if text.strip_suffix(".0").is_some_and(|digits| digits.len() >= MIN_DECIMAL_DIGITS && is_digits(digits)) {
         Some("was saved as a number with a decimal point: save the column as text, or take it off by match")
     } else {
         None
@@ -120,13 +121,12 @@ pub(super) fn number(text: &str, decimal: char) -> Option<f64> {
     let separators = [if decimal == ',' { '.' } else { ',' }, ' ', '\u{a0}', '\u{202f}', '\'', '’'];
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, fraction) = unsigned.split_once(decimal).unwrap_or((unsigned, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let thousands = whole.chars().find(|c| separators.contains(c)).unwrap_or(separators[0]);
     let mut groups = whole.split(thousands);
     let first = groups.next()?;
     let rest: Vec<&str> = groups.collect();
     let grouped = rest.is_empty() || (first.len() <= 3 && rest.iter().all(|group| group.len() == 3));
-    if !grouped || !digits(first) || !rest.iter().all(|group| digits(group)) || !digits(fraction) {
+    if !grouped || !is_digits(first) || !rest.iter().all(|group| is_digits(group)) || !is_digits(fraction) {
         return None;
     }
     let sign = if text.starts_with('-') { "-" } else { "" };
@@ -135,7 +135,7 @@ pub(super) fn number(text: &str, decimal: char) -> Option<f64> {
 
 /// Returns whether the last digit of an EAN of this length is its check digit.
 pub(super) fn is_ean(text: &str, length: usize) -> bool {
-    if text.len() != length || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if text.len() != length || !is_digits(text) {
         return false;
     }
     let weighted = text.bytes().rev().enumerate().map(|(place, digit)| u32::from(digit - b'0') * [1, 3][place % 2]);
@@ -144,7 +144,7 @@ pub(super) fn is_ean(text: &str, length: usize) -> bool {
 
 /// Returns whether a text of digits passes the Luhn check.
 pub(super) fn is_luhn(text: &str) -> bool {
-    if text.len() < 2 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if text.len() < 2 || !is_digits(text) {
         return false;
     }
     card::luhn(&text.bytes().map(|digit| digit - b'0').collect::<Vec<_>>())
@@ -164,9 +164,7 @@ pub(in super::super) fn may_be_card_number(code: &str) -> bool {
 /// Returns whether a code has lost digits in a spreadsheet, which keeps fifteen digits of a number: the others are zeros. One of ten codes
 /// with 16 digits looks like this by chance.
 pub(in super::super) fn may_have_lost_digits(code: &str) -> bool {
-    code.len() > 15
-        && code.bytes().all(|byte| byte.is_ascii_digit())
-        && code.bytes().skip(15).all(|digit| digit == b'0')
+    code.len() > 15 && is_digits(code) && code.bytes().skip(15).all(|digit| digit == b'0')
 }
 
 #[cfg(test)]
