@@ -341,20 +341,17 @@ impl Context {
             user["password"] = Value::from(password);
         }
         let records = from_value(json!({"user": user})).map_err(to_anyhow)?;
-        let results =
-            self.importer.import(&operator(organisation), Existing::Overwrite, records).await.map_err(to_anyhow)?;
-        let result = results.into_iter().next().context("the import answered nothing")?;
-        result.result.map_err(to_anyhow)
+        self.import(organisation, records).await?.pop().context("the import answered nothing")
     }
 
-    /// Imports one batch of records.
-    pub(super) async fn import(&self, organisation: &OrganisationRef, records: Vec<Record>) -> anyhow::Result<()> {
-        for one in
-            self.importer.import(&operator(organisation), Existing::Overwrite, records).await.map_err(to_anyhow)?
-        {
-            one.result.map_err(to_anyhow)?;
-        }
-        Ok(())
+    /// Imports one batch of records. Returns the outcome of each record, and the id of its object.
+    pub(super) async fn import(
+        &self,
+        organisation: &OrganisationRef,
+        records: Vec<Record>,
+    ) -> anyhow::Result<Vec<(Outcome, String)>> {
+        let imported = self.importer.import(&operator(organisation), Existing::Overwrite, records).await;
+        imported.map_err(to_anyhow)?.into_iter().map(|one| one.result.map_err(to_anyhow)).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::import;
 use access_tokens_domain::ports::{HashWork, Verdict};
 use access_tokens_domain::secret::{PassCodeHash, Secret};
-use access_tokens_domain::session::Permissions;
+use access_tokens_domain::session::{OrganisationKey, Permissions};
 use access_tokens_domain::store::{AccountStore, OrganisationRef};
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -78,9 +78,7 @@ async fn find_published_password(context: &Context) -> anyhow::Result<Option<Str
     for one in organisations.into_iter().filter(|one| one.name == ORGANISATION || one.id == ORGANISATION_ID) {
         let Some(credential) = context.database.credential_by_username(one.key, USER).await? else { continue };
         for published in [PASSWORD, OLD_PASSWORD] {
-            let (work, password) = (HashWork::call(one.key), Secret::new(published));
-            let stored = credential.password.clone();
-            if stored.is_some() && context.secrets.verify(work, password, stored).await? != Verdict::Wrong {
+            if has_password(context, one.key, credential.password.clone(), published).await? {
                 return Ok(Some(one.name));
             }
         }
@@ -94,12 +92,23 @@ async fn renew_password(
     organisation: &OrganisationRef,
     stored: Option<PassCodeHash>,
 ) -> anyhow::Result<()> {
-    let (work, former) = (HashWork::call(organisation.key), Secret::new(OLD_PASSWORD));
-    if stored.is_none() || context.secrets.verify(work, former, stored).await? == Verdict::Wrong {
-        return Ok(());
+    if has_password(context, organisation.key, stored, OLD_PASSWORD).await? {
+        let record = json!({"user": {"username": USER, "password": PASSWORD}});
+        let records = import::from_value(record).map_err(to_anyhow)?;
+        context.import(organisation, records).await.context("the demo user")?;
     }
-    let record = json!({"user": {"username": USER, "password": PASSWORD}});
-    context.import(organisation, import::from_value(record).map_err(to_anyhow)?).await.context("the demo user")
+    Ok(())
+}
+
+/// Returns whether a stored password is `password`.
+async fn has_password(
+    context: &Context,
+    organisation: OrganisationKey,
+    stored: Option<PassCodeHash>,
+    password: &str,
+) -> anyhow::Result<bool> {
+    let work = HashWork::call(organisation);
+    Ok(stored.is_some() && context.secrets.verify(work, Secret::new(password), stored).await? != Verdict::Wrong)
 }
 
 /// Returns commands to try the service.
