@@ -31,7 +31,9 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     }
     let current = keys.ids().next().context("the key ring is empty")?;
     let context = Context::with_database(context::database(settings).await?, &keys);
-    let bar = progress(to_move(&key_use(&context).await?, current));
+    // The bar is drawn on a terminal only.
+    let bar = ProgressBar::new(to_move(&key_use(&context).await?, current))
+        .with_style(style("{bar:40} {percent:>3}% {pos}/{len}, {eta} left"));
     let counts = reencrypt_all(&context, current, &bar).await;
     bar.finish_and_clear();
     let counts = counts.context("stopped; what was moved is moved, and running it again is safe")?;
@@ -74,11 +76,6 @@ async fn key_use(context: &Context) -> anyhow::Result<Vec<KeyUse>> {
 fn to_move(uses: &[KeyUse], current: &str) -> u64 {
     let other = |one: &&KeyUse| one.what == "verification codes" && one.key.as_deref() != Some(current);
     uses.iter().filter(other).map(|one| one.rows).sum()
-}
-
-/// Returns a progress bar, which is drawn on a terminal only.
-fn progress(codes: u64) -> ProgressBar {
-    ProgressBar::new(codes).with_style(style("{bar:40} {percent:>3}% {pos}/{len}, {eta} left"))
 }
 
 fn summary(counts: Counts, current: &str, uses: &[KeyUse]) -> String {

@@ -56,7 +56,7 @@ pub(super) async fn retire(settings: &Settings, file: &Path, id: &str, end_sessi
     // This check comes first: the id may be unknown, or that of the key that writes.
     let ring = KeyRing::read(file)?;
     ring.require_retirable(id)?;
-    if let Some(need) = usage::describe_key(settings, id).await? {
+    if let Some(need) = usage::describe_key(&usage::read_usage(settings).await?, id) {
         bail!(
             "key {id} is needed, for {need}; `access-tokens keys withdraw {id}` ends what is not used any more; with --force the \
              key goes, and so do they"

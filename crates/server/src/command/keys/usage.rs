@@ -34,13 +34,8 @@ struct Key<'a> {
     sessions_until: Option<Timestamp>,
 }
 
-/// Describes the usage of a key in the database. None where it is not used.
-pub(super) async fn describe_key(settings: &Settings, id: &str) -> anyhow::Result<Option<String>> {
-    Ok(describe_key_in(&read_usage(settings).await?, id))
-}
-
 /// Describes the usage of a key. None where it is not used.
-pub(super) fn describe_key_in(uses: &[KeyUse], id: &str) -> Option<String> {
+pub(super) fn describe_key(uses: &[KeyUse], id: &str) -> Option<String> {
     describe(uses.iter().filter(|one| one.key.as_deref() == Some(id)), true)
 }
 
@@ -51,7 +46,7 @@ pub(super) fn describe_other_keys(uses: &[KeyUse], current: &str) -> Option<Stri
 
 /// Reads the usage of all keys. A missing database uses none, and is not created. If the keys were used with a database and that database
 /// is missing, this is an error, because the values are elsewhere.
-async fn read_usage(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
+pub(super) async fn read_usage(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
     context::refuse_empty_database(settings, false)?;
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
         return Ok(Vec::new());
@@ -67,22 +62,20 @@ fn table(keys: &[Key<'_>], uses: &[KeyUse]) -> String {
     for (index, Key { id, is_prepared, sessions_until }) in keys.iter().enumerate() {
         let need = describe(uses.iter().filter(|one| one.key.as_deref() == Some(id)), index > 0);
         let sessions = sessions_until.map(|until| format!("sessions, until {}", until.format("%Y-%m-%d %H:%M:%S UTC")));
-        lines.push(match (index, need, sessions) {
-            (0, need, _) => (*id, "writes", need.unwrap_or_else(|| "nothing needs it yet".to_owned())),
-            (_, Some(need), sessions) => {
+        let does = if index == 0 { "writes" } else { "reads" };
+        let need = match (need, sessions) {
+            (need, _) if index == 0 => need.unwrap_or_else(|| "nothing needs it yet".to_owned()),
+            (Some(need), sessions) => {
                 let sessions = sessions.map(|sessions| format!(", {sessions}")).unwrap_or_default();
-                (
-                    *id,
-                    "reads",
-                    format!("{need}{sessions}; `access-tokens keys withdraw {id}` ends what is not used any more"),
-                )
+                format!("{need}{sessions}; `access-tokens keys withdraw {id}` ends what is not used any more")
             }
-            (_, None, _) if *is_prepared => {
-                (*id, "reads", format!("nothing needs it yet: `access-tokens keys rotate --to {id}` lets it write"))
+            (None, _) if *is_prepared => {
+                format!("nothing needs it yet: `access-tokens keys rotate --to {id}` lets it write")
             }
-            (_, None, Some(sessions)) => (*id, "reads", sessions),
-            (_, None, None) => (*id, "reads", format!("nothing needs it: `access-tokens keys retire {id}`")),
-        });
+            (None, Some(sessions)) => sessions,
+            (None, None) => format!("nothing needs it: `access-tokens keys retire {id}`"),
+        };
+        lines.push((*id, does, need));
     }
     let mut missing: Vec<_> =
         uses.iter().filter_map(|one| one.key.as_deref()).filter(|key| !ids.contains(key)).collect();

@@ -62,7 +62,7 @@ pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Res
         done.insert(place, format!("pass codes: {}", withdraw_pass_codes(&context, unused).await?));
     }
     let uses = context.database.key_use(context.clock.now()).await.map_err(to_anyhow)?;
-    let left = match usage::describe_key_in(&uses, id) {
+    let left = match usage::describe_key(&uses, id) {
         Some(left) => format!("still needed for {left}"),
         None => "nothing needs it any more".to_owned(),
     };
