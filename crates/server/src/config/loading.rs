@@ -58,10 +58,6 @@ impl ConfigError {
     pub fn problems(&self) -> &[String] {
         &self.0
     }
-
-    fn one(problem: String) -> Self {
-        Self(vec![problem])
-    }
 }
 
 /// The merged settings.
@@ -86,15 +82,10 @@ impl LoadedSettings {
         flags: &[String],
     ) -> Result<Self, ConfigError> {
         let mut layers = SettingsBuilder::new();
-        let (mut variables, mut named) = (Vec::new(), None);
-        for (name, value) in environment {
-            if name == ENVIRONMENT_FILE && !value.is_empty() {
-                named = Some(PathBuf::from(&value));
-            }
-            variables.push((name, value));
-        }
-        if let Some(path) = file.map(Path::to_owned).or(named) {
-            layers.add_file(&path)?;
+        let variables: Vec<_> = environment.into_iter().collect();
+        let named = variables.iter().find(|(name, value)| name == ENVIRONMENT_FILE && !value.is_empty());
+        if let Some(path) = file.or(named.map(|(_, value)| Path::new(value))) {
+            layers.add_file(path)?;
         }
         for (name, value) in &variables {
             layers.add_otel_variable(name, value);
@@ -188,12 +179,12 @@ impl SettingsBuilder {
 
     fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = files::read(path, Access::Any)
-            .map_err(|error| ConfigError::one(format!("the configuration file {}: {error}", path.display())))?;
+            .map_err(|error| ConfigError(vec![format!("the configuration file {}: {error}", path.display())]))?;
         let table = toml::from_str(&text).map_err(|error: toml::de::Error| {
             // The first line names the place. The lines after it quote the file, which may contain a password.
             let error = error.to_string();
             let place = error.lines().next().unwrap_or_default();
-            ConfigError::one(format!("the configuration file {} is not TOML: {place}", path.display()))
+            ConfigError(vec![format!("the configuration file {} is not TOML: {place}", path.display())])
         })?;
         for (key, value) in flatten(table) {
             self.set(&key, value, Origin::File(path.to_owned()));

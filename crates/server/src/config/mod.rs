@@ -10,7 +10,6 @@ mod hashing;
 mod loading;
 mod notifications;
 mod reference;
-mod secret_strength;
 mod settings;
 #[cfg(test)]
 mod tests;

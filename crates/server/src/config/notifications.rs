@@ -1,5 +1,6 @@
 //! Settings of notifications to owners.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -16,10 +17,10 @@ use http::uri::Scheme;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::secret_strength::secret_weakness;
-
 /// Minimum length of the key that notifications are signed with, in bytes.
 const MIN_KEY_BYTES: usize = 32;
+/// Minimum number of different bytes in a secret that operators supply: random keys of 32 bytes have more, repetitions have fewer.
+const MIN_DISTINCT_BYTES: usize = 8;
 /// Prefix of a secret of Standard Webhooks. The key follows in base64.
 const STANDARD_PREFIX: &str = "whsec_";
 
@@ -43,9 +44,7 @@ impl NotificationSettings {
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
     }
-}
 
-impl NotificationSettings {
     /// Returns the key of Standard Webhooks: what follows `whsec_`, decoded from base64, or the bytes of a secret without that prefix.
     /// None without a secret. The error says what a secret must be.
     pub(crate) fn signing_key(&self) -> Result<Option<Zeroizing<Vec<u8>>>, &'static str> {
@@ -87,6 +86,17 @@ impl NotificationSettings {
         }
         found
     }
+}
+
+/// Returns the problem of a secret that an operator supplies, given the bytes of its key: leading or trailing blanks, or fewer than
+/// [`MIN_DISTINCT_BYTES`] different bytes in the key.
+fn secret_weakness(text: &str, key: &[u8]) -> Option<String> {
+    if text.trim() != text {
+        return Some("must have no blanks around it".to_owned());
+    }
+    let distinct = key.iter().collect::<HashSet<_>>().len();
+    (distinct < MIN_DISTINCT_BYTES)
+        .then(|| format!("must be random: it must have at least {MIN_DISTINCT_BYTES} different bytes"))
 }
 
 /// Requests to receivers outside of the process.

@@ -50,7 +50,9 @@ impl Settings {
         self.ranges(&mut problems);
         self.files(&mut problems);
         self.database.check(&mut problems);
-        self.check_notifications(&mut problems);
+        for (key, what) in self.notifications.problems(&self.webhooks) {
+            problems.add(key, what);
+        }
         if !(Release::FIRST..=Release::default()).contains(&self.gateway.release) {
             let (first, last) = (Release::FIRST, Release::default());
             problems.add("gateway.release", format_args!("must be a documented release, from {first} to {last}"));
@@ -79,10 +81,6 @@ impl Settings {
             problems.add("telemetry.service_name", format_args!("must be a name of at most {MAX_NAME_BYTES} bytes"));
         }
         problems.0
-    }
-
-    fn check_notifications(&self, problems: &mut Problems) {
-        self.notifications.problems(&self.webhooks).iter().for_each(|(key, what)| problems.add(key, what));
     }
 
     /// Returns listeners of one process that cannot both be bound, as (key, key of the other): the same port, on one address or on a
