@@ -1,6 +1,5 @@
 //! The queue of notifications, and the task that delivers them.
 
-use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -101,7 +100,7 @@ impl Worker {
                 }
                 // Without a message, the owner was dropped, and the deliveries are given up.
                 bound = &mut stop, if deadline.is_none() => deadline = Some(Instant::now() + bound.unwrap_or_default()),
-                () = wait_until(deadline) => {
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let given_up = self.queue.len() + self.in_progress.len();
                     tracing::warn!(given_up, "stopping: notifications are given up");
                     break;
@@ -122,12 +121,5 @@ impl Worker {
         if dropped > 0 {
             tracing::warn!(dropped, "notifications are dropped: too many wait for delivery");
         }
-    }
-}
-
-async fn wait_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => pending().await,
     }
 }

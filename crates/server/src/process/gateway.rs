@@ -51,21 +51,20 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let logged = channel.map_err(log_failures(Arc::new(LogThrottle::default())));
     let service = rpc::Client::new(MeasuredClient::new(logged, &metrics), method::name);
     let mut server = http_server::spawn(port, router(service, settings.gateway_config()), settings, stop.clone());
-    let (seen, mut server_ended) = (stop.clone(), false);
+    let seen = stop.clone();
     tokio::select! {
         () = stop.asked() => {}
         ended = &mut server => {
             // A server without connections ends in the same instant in which it is asked to.
             ended.context("the server broke")?;
             anyhow::ensure!(seen.was_asked(), "the server stopped by itself");
-            server_ended = true;
         }
     }
     probes.abort();
     // Until the task has ended, it could still change the state.
     let _ = probes.await;
     health.stopping();
-    if !server_ended && timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
+    if !server.is_finished() && timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
         tracing::warn!("calls that are still under way are cut");
         server.abort();
     }

@@ -74,15 +74,15 @@ impl<'a> HttpServer<'a> {
 
     /// Waits for the server to end, which it does after the signal to stop. If there is no server, this never returns.
     pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
-        let Some(server) = &mut self.server else { return std::future::pending().await };
-        let ended = server.await;
-        self.server = None;
-        ended
+        match &mut self.server {
+            Some(server) => server.await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Waits until all calls in progress are answered, after the signal to stop.
     pub(super) async fn drained(&mut self) {
-        if self.server.is_some() {
+        if self.server.as_ref().is_some_and(|server| !server.is_finished()) {
             let _ = self.ended().await;
         }
     }

@@ -89,8 +89,12 @@ impl Ops {
                     log: http_log::with_request_log,
                     idle: IDLE_TIME,
                 };
-                let served = http1::serve(port, connection_limits(), service, pending());
-                Some(tokio::spawn(served))
+                let limits = ConnectionLimits {
+                    max_connections: MAX_CONNECTIONS,
+                    anonymous_per_address: MAX_CONNECTIONS_PER_ADDRESS,
+                    trusted_proxies: Arc::default(),
+                };
+                Some(tokio::spawn(http1::serve(port, limits, service, pending())))
             }
             None => None,
         };
@@ -117,14 +121,6 @@ impl Drop for Ops {
         for task in self.server.iter().chain(self.collector.get()) {
             task.abort();
         }
-    }
-}
-
-fn connection_limits() -> ConnectionLimits {
-    ConnectionLimits {
-        max_connections: MAX_CONNECTIONS,
-        anonymous_per_address: MAX_CONNECTIONS_PER_ADDRESS,
-        trusted_proxies: Arc::default(),
     }
 }
 

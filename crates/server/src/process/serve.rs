@@ -118,14 +118,13 @@ pub async fn serve(
     let mut server =
         tokio::spawn(serve_calls(routers(app, &health, limits, settings.grpc.reflection), incoming, stop.clone()));
 
-    let (seen, mut server_ended) = (stop.clone(), false);
+    let seen = stop.clone();
     tokio::select! {
         () = stop.asked() => {}
         ended = &mut server => {
             // A server without connections ends in the same instant in which it is asked to.
             ended.context("the server broke")?.context("the server stopped by itself")?;
             anyhow::ensure!(seen.was_asked(), "the server stopped by itself");
-            server_ended = true;
         }
         ended = http_server.ended() => {
             ended.context("the gateway broke")?;
@@ -138,7 +137,7 @@ pub async fn serve(
     let _ = readiness.await;
     health.set(Readiness::Stopping);
     let rest = async {
-        if !server_ended {
+        if !server.is_finished() {
             let _ = (&mut server).await;
         }
     };
@@ -292,17 +291,15 @@ fn assemble(
     metrics.watch_reads(move || Some(watched.as_ref()?.upgrade()?.read_counts()));
     let watched = Arc::downgrade(database);
     metrics.watch_connections(move || watched.upgrade().map(|database| database.connections()).unwrap_or_default());
-    let ports = || (Arc::clone(database), Arc::clone(&clock), Arc::clone(&random), Arc::clone(&secrets));
-    let (store, time, chance, keyed) = ports();
-    let access_tokens = AccessTokens::new(store, time, chance, keyed)
+    let access_tokens = AccessTokens::new(database.clone(), clock.clone(), random.clone(), secrets.clone())
         .with_notifier(notifier)
         .with_max_guess_chance(max_guess_chance)
         .with_observer(metrics.clone());
-    let (store, time, chance, keyed) = ports();
-    let importer = Importer::new(store, time, chance, keyed).with_max_guess_chance(max_guess_chance);
-    let (store, time, chance, keyed) = ports();
-    let sessions = Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys)));
-    let sessions = sessions.with_observer(metrics.clone()).limiting_logins(settings.sessions.limits());
+    let importer = Importer::new(database.clone(), clock.clone(), random.clone(), secrets.clone())
+        .with_max_guess_chance(max_guess_chance);
+    let sessions = Authenticator::new(database.clone(), clock, random, secrets, SessionTokens::live(keys.clone()))
+        .with_observer(metrics.clone())
+        .limiting_logins(settings.sessions.limits());
     let sessions = Arc::new(sessions);
     let (database_up, replicas) = (database.watch_health(), database.replicas());
     let watched = Arc::downgrade(&sessions);
