@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use super::Kind;
 use crate::Reason;
 use crate::model::directory::{
-    AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
-    RewardsParticipant, Unit, User,
+    AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Demographics, Industry,
+    IndustrySector, RewardsParticipant, Unit, User,
 };
 use crate::model::error::Violations;
 
@@ -42,11 +42,11 @@ pub(super) trait Entity: Serialize + DeserializeOwned + Clone + Default + Partia
 }
 
 macro_rules! entity {
-    ($type:ident, $key:ident, unique = $unique:literal $(, check = $check:expr, guarded = $guarded:ident)?) => {
+    ($type:ident $(, key = $key:ident)? $(, unique = $unique:literal)?
+        $(, check = $check:expr)? $(, guarded = $guarded:ident)?) => {
         impl Entity for $type {
             const KIND: Kind = Kind::$type;
-            const NATURAL_KEY: Option<&'static str> = Some(stringify!($key));
-            const UNIQUE: bool = $unique;
+            $(const UNIQUE: bool = $unique;)?
 
             fn new(id: &str) -> Self {
                 Self { id: id.to_owned(), ..Self::default() }
@@ -56,61 +56,53 @@ macro_rules! entity {
                 &self.id
             }
 
+            $(const NATURAL_KEY: Option<&'static str> = Some(stringify!($key));
+
             fn natural_key(&self) -> Option<&str> {
                 self.$key.as_deref()
-            }
+            })?
 
             $(fn check(&self, max_guess_chance: f64, path: &str, violations: &mut Violations) {
                 $check(self, max_guess_chance, path, violations);
-            }
+            })?
 
-            fn guarded_change(&self, before: &Self) -> Option<&'static str> {
+            $(fn guarded_change(&self, before: &Self) -> Option<&'static str> {
                 (self.$guarded != before.$guarded).then_some(stringify!($guarded))
             })?
         }
     };
 }
 
-entity!(Unit, name, unique = false);
-entity!(BusinessUnit, name, unique = false);
-entity!(User, username, unique = true);
-entity!(Country, name, unique = false);
-entity!(Industry, name, unique = false);
-entity!(IndustrySector, name, unique = false);
-entity!(Classification, name, unique = false, check = check_policy, guarded = policy);
-entity!(AccountsReceivable, number, unique = true);
-entity!(RewardsParticipant, number, unique = true);
-
-impl Entity for ContactInformation {
-    const KIND: Kind = Kind::ContactInformation;
-
-    fn new(id: &str) -> Self {
-        Self { id: id.to_owned(), ..Self::default() }
-    }
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn check(&self, _: f64, path: &str, violations: &mut Violations) {
-        let Some(demographics) = &self.demographics else { return };
-        let (birth, name_day) = (demographics.date_of_birth, demographics.name_day);
-        let mut range = |field: &str, value: Option<i32>, high: i32| {
-            if value.is_some_and(|v| !(1..=high).contains(&v)) {
-                let field = format!("{path}.demographics.{field}");
-                violations.add(Reason::InvalidFieldValue, field, format!("must be between 1 and {high}"));
-            }
-        };
-        range("date_of_birth.day", birth.day, 31);
-        range("date_of_birth.month", birth.month, 12);
-        range("date_of_birth.year", birth.year, 9_999);
-        range("name_day.day", name_day.day, 31);
-        range("name_day.month", name_day.month, 12);
-    }
-}
+entity!(Unit, key = name);
+entity!(BusinessUnit, key = name);
+entity!(User, key = username, unique = true);
+entity!(Country, key = name);
+entity!(Industry, key = name);
+entity!(IndustrySector, key = name);
+entity!(Classification, key = name, check = check_policy, guarded = policy);
+entity!(AccountsReceivable, key = number, unique = true);
+entity!(RewardsParticipant, key = number, unique = true);
+entity!(ContactInformation, check = check_dates);
 
 fn check_policy(classification: &Classification, max_guess_chance: f64, path: &str, violations: &mut Violations) {
     if let Some(policy) = &classification.policy {
         policy.check(max_guess_chance, &format!("{path}.policy"), violations);
+    }
+}
+
+fn check_dates(contact: &ContactInformation, _: f64, path: &str, violations: &mut Violations) {
+    let Some(Demographics { date_of_birth, name_day, .. }) = &contact.demographics else { return };
+    let ranges = [
+        ("date_of_birth.day", date_of_birth.day, 31),
+        ("date_of_birth.month", date_of_birth.month, 12),
+        ("date_of_birth.year", date_of_birth.year, 9_999),
+        ("name_day.day", name_day.day, 31),
+        ("name_day.month", name_day.month, 12),
+    ];
+    for (field, value, high) in ranges {
+        if value.is_some_and(|value| !(1..=high).contains(&value)) {
+            let field = format!("{path}.demographics.{field}");
+            violations.add(Reason::InvalidFieldValue, field, format!("must be between 1 and {high}"));
+        }
     }
 }
