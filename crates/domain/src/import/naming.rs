@@ -4,8 +4,6 @@
 use serde_json::Value;
 
 use super::derived_id::derived_id;
-use super::entity::Entity;
-use super::overlay::Overlay;
 use super::{Batch, Kind, Object};
 use crate::Reason;
 
@@ -30,57 +28,41 @@ impl Batch<'_> {
     /// Adds the id to an object that refers by a name or an alternative code alone. If no account has the name, the id
     /// is that under which the account is created. Returns `None` after a violation.
     pub(super) fn find_by_name(&mut self, kind: Kind, object: &mut Object, field: &str) -> Option<()> {
-        let found = match kind {
+        let (member, mut found) = match kind {
             Kind::AccountsReceivable => {
                 let Some(name) = name_alone(object) else { return Some(()) };
-                let found = of_one(&self.accounts, |account| account.name.as_deref() == Some(name));
-                let derived = named_account_id(&self.organisation.id, name);
-                match found {
-                    Found::None if self.accounts.get(&derived).is_some() => {
+                let mut found = self.accounts.ids_where(|account| account.name.as_deref() == Some(name));
+                if found.is_empty() {
+                    let derived = named_account_id(&self.organisation.id, name);
+                    if self.accounts.get(&derived).is_some() {
                         // The account was created by this name and renamed since. An old file must not rename it back.
                         object.remove("name");
-                        Found::One(derived)
                     }
-                    Found::None => Found::One(derived),
-                    found => found,
+                    found.push(derived);
                 }
+                ("name", found)
             }
             Kind::Classification => {
                 let Some(code) = alone(object, "alternative_code", ["id", "name"]) else { return Some(()) };
-                of_one(&self.classifications, |one| one.alternative_code.as_deref() == Some(code))
+                let found = self.classifications.ids_where(|one| one.alternative_code.as_deref() == Some(code));
+                ("alternative_code", found)
             }
             _ => return Some(()),
         };
-        let member = if kind == Kind::Classification { "alternative_code" } else { "name" };
-        match found {
-            Found::One(id) => {
+        let field = format!("{field}.{member}");
+        match (found.pop(), found.is_empty()) {
+            (Some(id), true) => {
                 object.insert("id".to_owned(), Value::String(id));
                 Some(())
             }
-            Found::None => {
-                let text = format!("is that of no {}, and none is created without a name", kind.name());
-                self.refuse(Reason::ReferenceNotFound, format!("{field}.{member}"), text)
-            }
-            Found::Several => {
+            (Some(_), false) => {
                 let text = format!("is that of several {}: name the id or number of one", kind.name());
-                self.refuse(Reason::AmbiguousName, format!("{field}.{member}"), text)
+                self.refuse(Reason::AmbiguousName, field, text)
+            }
+            (None, _) => {
+                let text = format!("is that of no {}, and none is created without a name", kind.name());
+                self.refuse(Reason::ReferenceNotFound, field, text)
             }
         }
-    }
-}
-
-/// The matches of a name.
-enum Found {
-    None,
-    One(String),
-    Several,
-}
-
-fn of_one<T: Entity>(overlay: &Overlay<'_, T>, matches: impl Fn(&T) -> bool) -> Found {
-    let mut ids = overlay.ids_where(matches);
-    match (ids.pop(), ids.is_empty()) {
-        (None, _) => Found::None,
-        (Some(id), true) => Found::One(id),
-        (Some(_), false) => Found::Several,
     }
 }
