@@ -197,20 +197,20 @@ fn obstacles_of_state(token: &AccessToken) -> Option<Obstacle> {
 }
 
 fn obstacles_of_owners(owners: &Owners) -> impl Iterator<Item = Obstacle> {
-    let account = owners.accounts_receivable.as_ref();
+    let (account, member) = (owners.accounts_receivable.as_ref(), owners.rewards_participant.as_ref());
     let account = account.filter(|a| a.record.life_cycle_state == AccountsReceivableState::Terminated);
-    let member = owners.rewards_participant.as_ref();
     let member = member.filter(|p| p.record.life_cycle_state == Some(RewardsParticipantState::Terminated));
-    let terminated = |kind, what: &str| {
+    let terminated = [
+        account.map(|_| (ObstacleKind::AccountsReceivableTerminated, "accounts receivable")),
+        member.map(|_| (ObstacleKind::RewardsParticipantTerminated, "rewards participant")),
+    ];
+    terminated.into_iter().flatten().map(|(kind, what)| {
         let description = format!(
             "The {what} that owns the access token is TERMINATED. Another system decides this: import the {what} again \
              when it is no longer terminated, or give the customer an access token of another owner."
         );
         Obstacle::new(kind, EVERY_USE.to_vec(), None, description)
-    };
-    let account = account.map(|_| terminated(ObstacleKind::AccountsReceivableTerminated, "accounts receivable"));
-    let member = member.map(|_| terminated(ObstacleKind::RewardsParticipantTerminated, "rewards participant"));
-    account.into_iter().chain(member)
+    })
 }
 
 fn obstacles_of_policy(token: &AccessToken, policy: &Policy) -> Option<Obstacle> {
