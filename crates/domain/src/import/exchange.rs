@@ -128,17 +128,16 @@ impl Batch<'_> {
                     self.tokens.release(&record.object);
                 }
             }
-            let results: Vec<_> = group.iter().map(|(place, one)| (*place, self.add((*one).clone()))).collect();
-            if results.iter().all(|(_, result)| result.is_ok()) {
-                decided.extend(results);
+            let results = group.iter().map(|(place, one)| (*place, self.add((*one).clone())));
+            let (failed, done): (HashMap<_, _>, HashMap<_, _>) = results.partition(|(_, result)| result.is_err());
+            if failed.is_empty() {
+                decided.extend(done);
                 break;
             }
             // The token of a failed record keeps its values, so the others are processed without it.
             *self = before;
-            let failed: HashSet<_> =
-                results.iter().filter(|(_, result)| result.is_err()).map(|(place, _)| *place).collect();
-            decided.extend(results.into_iter().filter(|(_, result)| result.is_err()));
-            group.retain(|(place, _)| !failed.contains(place));
+            group.retain(|(place, _)| !failed.contains_key(place));
+            decided.extend(failed);
         }
         decided
     }

@@ -61,24 +61,23 @@ impl Batch<'_> {
     /// Adds a violation when the caller may not change the credential of this user. The caller must be an administrator
     /// and hold every permission that the user has, because it could set the password and log in as the user.
     pub(super) fn require_control(&mut self, before: Option<&Credential>, field: String) -> bool {
-        if !self.require_admin(field.clone()) {
-            return false;
-        }
-        let beyond = before.map(|credential| credential.permissions.without(self.rights())).unwrap_or_default();
-        if !beyond.is_empty() {
-            let text = format!("the user has permissions that the caller does not hold: {beyond}");
-            self.violations.add(Reason::PermissionDenied, field, text);
-        }
-        beyond.is_empty()
+        let has = before.map(|credential| credential.permissions).unwrap_or_default();
+        self.require_admin(field.clone()) && self.require_permissions(has, field, "the user has")
     }
 
     /// Adds a violation when the caller gives permissions that it does not hold.
     pub(super) fn require_held(&mut self, given: Permissions, field: String) {
-        let beyond = given.without(self.rights());
+        self.require_permissions(given, field, "gives");
+    }
+
+    /// Adds a violation when the caller does not hold all of these permissions. Returns whether it does.
+    fn require_permissions(&mut self, permissions: Permissions, field: String, what: &str) -> bool {
+        let beyond = permissions.without(self.rights());
         if !beyond.is_empty() {
-            let text = format!("gives permissions that the caller does not hold: {beyond}");
+            let text = format!("{what} permissions that the caller does not hold: {beyond}");
             self.violations.add(Reason::PermissionDenied, field, text);
         }
+        beyond.is_empty()
     }
 
     /// Checks the name and the email address of a user record. Only administrators change those of an administrator. A

@@ -101,11 +101,8 @@ fn changes_code_or_state(old: &AccessToken, new: &AccessToken) -> bool {
 
 /// Returns whether two tokens differ in secrets only.
 fn is_same_but_secrets(before: &AccessToken, after: &AccessToken) -> bool {
-    let mut before = before.clone();
-    before.pass_code.clone_from(&after.pass_code);
-    before.verification.clone_from(&after.verification);
-    before.one_time_password.clone_from(&after.one_time_password);
-    before == *after
+    let AccessToken { pass_code, verification, one_time_password, .. } = after.clone();
+    AccessToken { pass_code, verification, one_time_password, ..before.clone() } == *after
 }
 
 fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
