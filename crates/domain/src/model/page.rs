@@ -16,13 +16,8 @@ pub fn encode(query: &str, last_id: &str) -> String {
 
 /// Returns the id after which a page token continues. Does not check the query.
 pub fn position(page_token: &str) -> Result<String> {
-    let bytes: Option<Vec<u8>> = page_token
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| {
-            std::str::from_utf8(pair).ok().filter(|p| p.len() == 2).and_then(|p| u8::from_str_radix(p, 16).ok())
-        })
-        .collect();
+    let byte = |at: usize| u8::from_str_radix(page_token.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..page_token.len()).step_by(2).map(byte).collect();
     let id = bytes.and_then(|bytes| String::from_utf8(bytes.get(FINGERPRINT_BYTES..)?.to_vec()).ok());
     id.filter(|id| crate::model::text::code(id).is_ok()).ok_or_else(bad)
 }

@@ -51,13 +51,9 @@ impl Network {
     /// Returns the network of an address. An IPv4 address that is mapped to IPv6 counts as IPv4.
     pub fn of(address: Option<IpAddr>) -> Self {
         Self(match address.map(|address| address.to_canonical()) {
-            Some(IpAddr::V4(address)) => {
-                let [a, b, c, _] = address.octets();
-                format!("{}/{IPV4_BITS}", Ipv4Addr::new(a, b, c, 0))
-            }
-            Some(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{}/{IPV6_BITS}", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            Some(address) => {
+                let bits = if address.is_ipv4() { IPV4_BITS } else { IPV6_BITS };
+                format!("{}/{bits}", nth(address, bits, 0))
             }
             None => "none".to_owned(),
         })
@@ -107,7 +103,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Returns an address in the network with the number `index` of a block.
+/// Returns the first address of the network with the number `index` in the block of `bits` bits around an address.
 fn nth(address: IpAddr, bits: u8, index: u32) -> IpAddr {
     match address {
         IpAddr::V4(address) => {

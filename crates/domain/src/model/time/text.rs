@@ -202,8 +202,8 @@ fn java(text: &str, zone: Tz) -> Option<Written> {
     // Zone names are ambiguous, so those of the configured zone come first: IST is Irish in Dublin and Indian in
     // Kolkata.
     let candidates = zone.from_local_datetime(&local);
-    let own = [candidates.earliest(), candidates.latest()].into_iter().flatten();
-    let own = own.into_iter().find(|time| time.offset().abbreviation() == Some(*zone_name));
+    let mut own = [candidates.earliest(), candidates.latest()].into_iter().flatten();
+    let own = own.find(|time| time.offset().abbreviation() == Some(*zone_name));
     let offset =
         own.map(|time| time.offset().fix()).or_else(|| offset(zone_name)).or_else(|| named_offset(zone_name))?;
     Some(Written::Offset(local, offset))
