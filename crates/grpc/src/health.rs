@@ -25,11 +25,12 @@ const NAMES: [&str; 4] = ["", ACCESS_TOKENS, AUTHENTICATION, DIRECTORY];
 pub const ALIVE: &str = "alive";
 
 /// The readiness of the service, with the reason if it is not ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Readiness {
     /// The service is ready.
     Ready,
     /// The database has not answered yet.
+    #[default]
     Starting,
     /// The schema of the database is not current.
     Unmigrated,
@@ -69,7 +70,7 @@ impl Readiness {
 }
 
 /// The readiness of the service, which begins as [`Readiness::Starting`]. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Health {
     readiness: watch::Sender<Readiness>,
     /// The cause of the readiness, in addition to its own text.
@@ -79,7 +80,7 @@ pub struct Health {
 impl Health {
     /// Returns a health that answers NOT_SERVING, for the server and every service.
     pub fn new() -> Self {
-        Self { readiness: watch::Sender::new(Readiness::Starting), cause: Arc::default() }
+        Self::default()
     }
 
     /// Adds a cause for the operator. It is kept until the readiness changes.
@@ -110,12 +111,6 @@ impl Health {
     /// Returns the service that answers probes.
     pub fn service(&self) -> HealthServer<HealthGrpc> {
         HealthServer::new(HealthGrpc { readiness: self.readiness.clone() }).max_decoding_message_size(MAX_REQUEST_BYTES)
-    }
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
