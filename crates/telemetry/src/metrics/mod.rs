@@ -53,6 +53,7 @@ mod observed;
 mod process;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -241,7 +242,7 @@ impl Metrics {
         gauge.build();
         let bounds = Arc::clone(&self.bounds);
         let described = "Minimum number of bounds that are left out";
-        let dropped = observed::single(move || Some(known(&bounds).dropped));
+        let dropped = value::single(move || Some(known(&bounds).dropped));
         self.observe_gauge("access_tokens.guess_bound_dropped", described, dropped);
     }
 

@@ -8,13 +8,10 @@ use access_tokens_net::tls;
 use access_tokens_secrets::HashingLoad;
 use access_tokens_storage::Connections;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::AsyncInstrument;
 
 use super::Metrics;
+use super::value::{Values, single};
 use crate as telemetry;
-
-/// Receives the values of a metric.
-type Values<'a> = &'a dyn AsyncInstrument<u64>;
 
 impl Metrics {
     /// Looks up the load of the hasher at each reading of the metrics.
@@ -160,9 +157,4 @@ impl Metrics {
     ) {
         self.meter.u64_observable_counter(name).with_description(described).with_callback(observe).build();
     }
-}
-
-/// Returns the observation of a metric without labels. None: it has no value now.
-pub(super) fn single(value: impl Fn() -> Option<u64> + Send + Sync + 'static) -> impl Fn(Values<'_>) + Send + Sync {
-    move |values: Values<'_>| value().iter().for_each(|value| values.observe(*value, &[]))
 }

@@ -7,7 +7,7 @@ use std::fs;
 
 use opentelemetry::metrics::Meter;
 
-use super::observed::single;
+use super::value::single;
 
 /// Length of the kernel's clock tick as programs see it (`USER_HZ`): 10 ms on every architecture that this program is built for.
 const TICKS_PER_SECOND: f64 = 100.0;
