@@ -26,7 +26,14 @@ pub fn to_value<M: Message + Name>(message: &M) -> Json {
 
 /// Returns a message as JSON, of a type that is known at run time.
 pub fn dynamic_to_value(message: &DynamicMessage) -> Json {
-    write_message(message)
+    match message.descriptor().full_name() {
+        TIMESTAMP => Json::String(from_dynamic::<Timestamp>(message).to_string()),
+        FIELD_MASK => Json::String(field_mask_to_string(&from_dynamic(message))),
+        _ => {
+            let fields = message.fields();
+            Json::Object(fields.map(|(field, value)| (field.name().to_owned(), write(&field.kind(), value))).collect())
+        }
+    }
 }
 
 /// Reads a message from JSON. The error lists every violation.
@@ -83,17 +90,6 @@ fn snake_case(path: &str) -> String {
     snake
 }
 
-fn write_message(message: &DynamicMessage) -> Json {
-    match message.descriptor().full_name() {
-        TIMESTAMP => Json::String(from_dynamic::<Timestamp>(message).to_string()),
-        FIELD_MASK => Json::String(field_mask_to_string(&from_dynamic(message))),
-        _ => {
-            let fields = message.fields();
-            Json::Object(fields.map(|(field, value)| (field.name().to_owned(), write(&field.kind(), value))).collect())
-        }
-    }
-}
-
 fn write(kind: &Kind, value: &Value) -> Json {
     match value {
         Value::Bool(value) => Json::Bool(*value),
@@ -102,7 +98,7 @@ fn write(kind: &Kind, value: &Value) -> Json {
         Value::F64(value) => write_float(*value),
         Value::String(value) => Json::String(value.clone()),
         Value::EnumNumber(number) => write_enum(kind, *number),
-        Value::Message(message) => write_message(message),
+        Value::Message(message) => dynamic_to_value(message),
         Value::List(values) => Json::Array(values.iter().map(|value| write(kind, value)).collect()),
         // No field of the contract has such a type. A test checks it.
         Value::U32(_) | Value::U64(_) | Value::F32(_) | Value::Bytes(_) | Value::Map(_) => Json::Null,
