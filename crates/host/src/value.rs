@@ -74,3 +74,25 @@ enum List {
     Text(String),
     Texts(Vec<String>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_before_a_scheme_separate_urls() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("  ", &[]),
+            ("p://a/d", &["p://a/d"]),
+            ("p://a/d, q://b/d", &["p://a/d", "q://b/d"]),
+            ("p://a,b:1,[::1]:2/d,q://c,d/e", &["p://a,b:1,[::1]:2/d", "q://c,d/e"]),
+            ("p://a/d,", &["p://a/d", ""]),
+            ("p://a,,b/d", &["p://a", ",b/d"]),
+            ("p://u:x,y@a/d", &["p://u:x,y@a/d"]),
+            ("loud", &["loud"]),
+        ] {
+            assert_eq!(split_urls(text).collect::<Vec<_>>(), expected, "{text:?}");
+        }
+    }
+}

@@ -108,7 +108,12 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
     } else {
         return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));
     };
-    Ok(Database { options, backend: Arc::new(backend), cache: Arc::default(), replicas })
+    let database = Database { options, backend: Arc::new(backend), cache: Arc::default(), replicas };
+    if !database.options.read_only && database.options.is_replicated() {
+        // It is a warning only: a database that is lost at this moment is noticed elsewhere.
+        let _ = database.warn_of_failover_losses().await;
+    }
+    Ok(database)
 }
 
 impl Database {

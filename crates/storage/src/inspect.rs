@@ -26,6 +26,10 @@ const TABLES: [(&str, &str); 4] = [
     ("API keys", "api_key"),
 ];
 
+/// Cure for settings with which a failover loses commits.
+pub const FAILOVER_CURE: &str = "set synchronous_commit = on and synchronous_standby_names, such as 'ANY 1 (*)', on each \
+                                 server that can become the primary; Patroni does it by synchronous_mode: true";
+
 /// Maximum number of faults that one check returns. A single fault is enough to know that the file is damaged.
 const MAX_FAULTS: u32 = 20;
 
@@ -105,7 +109,8 @@ impl Database {
 
     async fn postgres_settings(&self) -> StoreResult<Vec<Setting>> {
         let mut found = Vec::new();
-        for (name, needed, bad, verdict, about) in POSTGRES {
+        let replicated = if self.options.is_replicated() { REPLICATED } else { &[] };
+        for (name, needed, bad, verdict, about) in POSTGRES.iter().chain(replicated) {
             let mut sql;
             if *name == READ_ONLY {
                 // A process that opens the database for reading only changes this setting itself. Its reset value is
@@ -120,9 +125,24 @@ impl Database {
             // A setting that this version of PostgreSQL does not have can do no harm.
             let Some(value) = value else { continue };
             let verdict = if bad(&value) { *verdict } else { Verdict::Safe };
-            found.push(Setting { name, value, needed, verdict, about });
+            // A setting may have one value that is unsafe, and another one that is risky.
+            found.retain(|setting: &Setting| setting.name != *name || setting.verdict != Verdict::Safe);
+            if !found.iter().any(|setting| setting.name == *name) {
+                found.push(Setting { name, value, needed, verdict, about });
+            }
         }
         Ok(found)
+    }
+
+    /// Warns of settings with which a failover loses acknowledged commits, where another server may take over.
+    pub(crate) async fn warn_of_failover_losses(&self) -> StoreResult<()> {
+        let risky = |setting: &Setting| setting.about == FAILOVER_LOSES && setting.verdict != Verdict::Safe;
+        for Setting { name, value, about, .. } in
+            self.postgres_settings().await?.iter().filter(|setting| risky(setting))
+        {
+            tracing::warn!(setting = name, value, "{about}: {FAILOVER_CURE}");
+        }
+        Ok(())
     }
 
     /// Returns the state of the migrations.
@@ -229,6 +249,12 @@ const POSTGRES: &[(&str, &str, Bad, Verdict, &str)] = &[
     ("log_parameter_max_length", "0", |value| value != "0", Verdict::Risky, LOGGED),
     ("log_parameter_max_length_on_error", "0", |value| value != "0", Verdict::Risky, LOGGED),
 ];
+/// The same where another server may take over.
+const REPLICATED: &[(&str, &str, Bad, Verdict, &str)] = &[
+    ("synchronous_standby_names", "not empty", str::is_empty, Verdict::Risky, FAILOVER_LOSES),
+    ("synchronous_commit", "on", |value| value == "local", Verdict::Risky, FAILOVER_LOSES),
+];
+const FAILOVER_LOSES: &str = "a failover loses acknowledged commits that no standby has received";
 const TEXTS: &str = "the database cannot hold every text";
 const LOST: &str = "without it, a crash takes acknowledged commits with it";
 const READ_ONLY: &str = "default_transaction_read_only";

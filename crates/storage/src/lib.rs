@@ -44,11 +44,12 @@ mod withdrawal;
 
 pub use counts::Connections;
 pub use database::{Database, Result, connect, connect_read_only};
-pub use inspect::{Schema, Setting, Verdict};
+pub use inspect::{FAILOVER_CURE, Schema, Setting, Verdict};
 pub use old_texts::OldTexts;
 pub use options::{DatabaseOptions, SetupError};
 pub use postgres::ConnectionCapacity;
 pub use postgres::health::{Outage, OutageKind};
+pub use postgres::hosts::{HostReport, HostRole, hosts};
 pub use postgres::replicas::{PendingWrite, Replicas};
 pub use postgres::rights::{ForeignObject, Rights, cure};
 pub use sql::observer::{FinishedStatement, StatementObserver};

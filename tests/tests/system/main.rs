@@ -23,6 +23,7 @@ mod equal_work;
 mod errors;
 mod examples;
 mod exhausted;
+mod failover;
 mod fleet;
 mod foreign_hashes;
 mod gateway_agrees;

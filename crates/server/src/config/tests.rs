@@ -337,6 +337,23 @@ fn an_amount_of_memory_is_refused_with_its_range() {
 }
 
 #[test]
+fn urls_may_name_several_hosts() {
+    let list = "postgres://u:hunter2@a:1,b:2/d?target_session_attrs=read-write&connect_timeout=2";
+    let replicas = "postgres://u:hunter2@a,b/d,postgres://u:hunter2@c/d";
+    let given = [("ACCESS_TOKENS__DATABASE__URL", list), ("ACCESS_TOKENS__DATABASE__REPLICA_URLS", replicas)];
+    let loaded = load(None, &given, &[]).expect("valid");
+    let options = loaded.settings.database.options();
+    assert_eq!(options.replica_urls, ["postgres://u:hunter2@a,b/d", "postgres://u:hunter2@c/d"]);
+    let shown = loaded.describe();
+    for expected in [
+        "url = \"postgres://u:***@a:1,b:2/d?target_session_attrs=read-write&connect_timeout=2\"",
+        "replica_urls = [\"postgres://u:***@a,b/d\", \"postgres://u:***@c/d\"]",
+    ] {
+        assert!(shown.contains(expected) && !shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
 fn replicas_are_a_list_of_hidden_urls_however_they_are_written() {
     let postgres = ("ACCESS_TOKENS__DATABASE__URL", "postgres://u@h/d");
     let variable = ("ACCESS_TOKENS__DATABASE__REPLICA_URLS", "postgres://u:hunter2@a/d, postgres://u:hunter2@b/d");

@@ -14,8 +14,8 @@ const READ_ONLY: &str = "[25006]";
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
     raised: Notify,
-    /// Whether a statement was refused because its server cannot be written.
-    refused_write: AtomicBool,
+    /// Whether the heartbeat must look for the primary with a new connection.
+    leaves_server: AtomicBool,
 }
 
 impl Alarm {
@@ -24,9 +24,16 @@ impl Alarm {
         self.raised.notified().await;
     }
 
-    /// Returns whether a server has refused a write since the last call.
-    pub(crate) fn take_refused_write(&self) -> bool {
-        self.refused_write.swap(false, Ordering::AcqRel)
+    /// Returns whether [`Self::leave_server`] was called since the last call.
+    pub(crate) fn take_leaves_server(&self) -> bool {
+        self.leaves_server.swap(false, Ordering::AcqRel)
+    }
+
+    /// Makes the heartbeat look for the primary with a new connection now, and replace the pools: some of their
+    /// connections lead to a server that is not the primary.
+    pub(crate) fn leave_server(&self) {
+        self.leaves_server.store(true, Ordering::Release);
+        self.raise();
     }
 
     /// Makes the heartbeat check its server now.
@@ -52,9 +59,10 @@ impl Alarm {
     fn report_cause(&self, cause: &Cause) -> bool {
         let refused_write = cause.as_str().ends_with(READ_ONLY);
         if refused_write {
-            self.refused_write.store(true, Ordering::Release);
+            self.leave_server();
+        } else {
+            self.raise();
         }
-        self.raise();
         refused_write
     }
 }
@@ -74,12 +82,12 @@ mod tests {
         let alarm = Alarm::default();
         assert!(!alarm.report(&Failure::fault("syntax error [42601]")) && !is_raised(&alarm).await);
         assert!(!alarm.report(&Failure::unavailable("terminating connection [57P01]")) && is_raised(&alarm).await);
-        assert!(!alarm.take_refused_write() && !is_raised(&alarm).await);
+        assert!(!alarm.take_leaves_server() && !is_raised(&alarm).await);
         let refused = Failure::unavailable("cannot execute INSERT in a read-only transaction [25006]");
         assert!(alarm.report(&refused) && is_raised(&alarm).await);
-        assert!(alarm.take_refused_write() && !alarm.take_refused_write());
+        assert!(alarm.take_leaves_server() && !alarm.take_leaves_server());
         alarm.report_store_error(&refused.into());
-        assert!(alarm.take_refused_write() && is_raised(&alarm).await);
+        assert!(alarm.take_leaves_server() && is_raised(&alarm).await);
         alarm.report_store_error(&StoreError::Fault("[25006]".into()));
         assert!(!is_raised(&alarm).await);
     }

@@ -9,7 +9,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Db
 
 use super::alarm::Alarm;
 use super::servers::{Server, Wanted};
-use super::session;
+use super::session::{self, SessionState};
 use crate::options::{DatabaseOptions, SetupError, setup_error};
 
 /// Idle time after which a connection is tested before it is used.
@@ -60,21 +60,21 @@ impl Purpose {
 
 /// Opens a pool on one server.
 ///
-/// `alarm` is raised when a new connection leads to a server that cannot be written, where the purpose needs a primary.
-/// `condition`, a boolean of SQL, must be true on the server. Where an address leads to several servers, the pool tries
-/// again until its timeout.
+/// `alarm` is raised when a new connection leads to another server, or to one that cannot be written, where the purpose
+/// needs a primary. `started` is the start time of the only server that the pool uses. Where an address leads to several
+/// servers, the pool tries again until its timeout.
 pub(crate) async fn connect(
     options: &DatabaseOptions,
     server: &Server,
     purpose: Purpose,
     alarm: &Arc<Alarm>,
-    condition: Option<&str>,
+    started: Option<&str>,
 ) -> Result<DatabaseConnection, DbErr> {
     // The driver knows only one host of a URL. The options of the server replace those of this URL.
     let mut connect = ConnectOptions::new("postgres://localhost");
     let setup = SessionSetup {
         settings: session::settings(options, purpose),
-        condition: condition.map(str::to_owned),
+        started: started.map(str::to_owned),
         wanted: (purpose.writes() && !options.read_only).then_some(Wanted::Primary),
         alarm: Arc::clone(alarm),
     };
@@ -96,10 +96,10 @@ pub(crate) async fn connect(
 /// Name of a connection in PostgreSQL's views. Version 0.2.0 and earlier leave the version out.
 pub(crate) const APPLICATION_NAME: &str = concat!("access-tokens ", env!("CARGO_PKG_VERSION"));
 
-/// What each new session of a pool begins with.
+/// Settings and checks with which each new session of a pool begins.
 struct SessionSetup {
     settings: String,
-    condition: Option<String>,
+    started: Option<String>,
     wanted: Option<Wanted>,
     alarm: Arc<Alarm>,
 }
@@ -109,19 +109,29 @@ fn set_up_on_connect(pool: PgPoolOptions, setup: Arc<SessionSetup>) -> PgPoolOpt
     pool.after_connect(move |connection, _| {
         let setup = Arc::clone(&setup);
         Box::pin(async move {
-            let state = match &setup.condition {
-                Some(condition) => session::begin_if(connection, &setup.settings, condition).await?,
-                None => session::begin(connection, &setup.settings).await?,
-            };
-            match setup.wanted.and_then(|wanted| state.unsuitable(wanted)) {
-                None => Ok(()),
-                Some(reason) => {
-                    setup.alarm.raise();
-                    Err(sqlx::Error::Configuration(reason.sentence("the server").into()))
-                }
-            }
+            let state = session::begin(connection, &setup.settings).await?;
+            setup.check(&state).map_err(|refusal| sqlx::Error::Configuration(refusal.into()))
         })
     })
+}
+
+impl SessionSetup {
+    /// Refuses a session on another server than the wanted one.
+    fn check(&self, state: &SessionState) -> Result<(), String> {
+        if self.started.as_ref().is_some_and(|started| *started != state.started) {
+            if self.wanted.is_some() {
+                self.alarm.leave_server();
+            }
+            return Err("the connection leads to another server, or the server has restarted".to_owned());
+        }
+        match self.wanted.and_then(|wanted| state.unsuitable(wanted)) {
+            None => Ok(()),
+            Some(reason) => {
+                self.alarm.raise();
+                Err(reason.sentence("the server"))
+            }
+        }
+    }
 }
 
 /// Rolls back on release to the pool. A `BEGIN` whose caller was dropped before the answer leaves an open transaction

@@ -27,7 +27,7 @@ use super::session::{self, SessionState};
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 /// Minimum time between two heartbeats, whatever the number of alarms.
 const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(20);
-/// Minimum time between two replacements of the pools because of refused writes.
+/// Minimum time between two replacements of the pools because of alarms.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum time without a response while the connection of the heartbeat is open. After it the database is marked down.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_250);
@@ -66,7 +66,7 @@ pub(super) async fn run(pools: Weak<Pools>, alarm: Arc<Alarm>, connection: PgCon
 impl Heartbeat {
     async fn beat(&mut self, pools: &Pools) {
         let recently = |replaced: Instant| replaced.elapsed() < MIN_REPLACEMENT_INTERVAL;
-        if pools.alarm().take_refused_write() && !self.replaced.is_some_and(recently) {
+        if pools.alarm().take_leaves_server() && !self.replaced.is_some_and(recently) {
             // Another connection may lead to another server.
             self.connection = None;
             self.must_replace = true;

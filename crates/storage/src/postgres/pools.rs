@@ -12,6 +12,7 @@ use super::alarm::Alarm;
 use super::health::{DatabaseHealth, Outage, OutageKind};
 use super::heartbeat::{self, RESPONSE_TIMEOUT};
 use super::query_batcher::QueryBatcher;
+use super::rivals::{self, Lineage};
 use super::servers::{Found, NotFound, Server, Servers, UrlUse, Wanted};
 use super::session::{self, SessionState};
 use super::unreachable;
@@ -52,7 +53,7 @@ impl PoolSet {
         state: &SessionState,
         alarm: &Arc<Alarm>,
     ) -> Result<Self, SetupError> {
-        let connect = |purpose| connect(options, server, purpose, alarm, None);
+        let connect = |purpose| connect(options, server, purpose, alarm, Some(&state.started));
         let lookup_pool = async {
             if Purpose::Lookup.connections(options) == 0 {
                 return Ok(None);
@@ -149,6 +150,9 @@ impl Pools {
             alarm,
         });
         tokio::spawn(heartbeat::run(Arc::downgrade(&pools), Arc::clone(&pools.alarm), connection));
+        if !options.read_only {
+            tokio::spawn(rivals::watch(Arc::downgrade(&pools)));
+        }
         Ok(pools)
     }
 
@@ -160,6 +164,13 @@ impl Pools {
     /// Returns the alarm that failed statements raise.
     pub(crate) fn alarm(&self) -> &Arc<Alarm> {
         &self.alarm
+    }
+
+    /// Returns the cluster and timeline of the current server. `None`: it does not answer in time.
+    pub(super) async fn lineage(&self) -> Option<Lineage> {
+        let transactions = self.transactions();
+        let mut connection = transactions.get_postgres_connection_pool().acquire().await.ok()?;
+        timeout(RESPONSE_TIMEOUT, Lineage::of(&mut connection)).await.ok()?.ok()
     }
 
     /// Reports whether the pools are on this server, and opened since its start.

@@ -164,6 +164,13 @@ impl Servers {
         &self.list[self.first.load(Ordering::Relaxed) % self.list.len()]
     }
 
+    /// Makes the next search begin with this server.
+    pub(crate) fn begin_with(&self, server: &Arc<Server>) {
+        if let Some(index) = self.list.iter().position(|one| Arc::ptr_eq(one, server)) {
+            self.first.store(index, Ordering::Relaxed);
+        }
+    }
+
     /// Makes the next search begin with the server after the first one.
     pub(crate) fn skip_first(&self) {
         self.first.fetch_add(1, Ordering::Relaxed);

@@ -11,10 +11,12 @@ use crate::sql::quoted;
 /// Beginning of the statement of the heartbeat. `doctor` counts the processes that serve a database by it.
 pub(crate) const HEARTBEAT_PREFIX: &str = "SELECT 1 AS access_tokens_watch";
 
-/// Columns of a [`SessionState`].
+/// Start time of the server.
+pub(crate) const START_TIME: &str = "pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text";
+
+/// Columns of a [`SessionState`], before the start time.
 const STATE: &str = "pg_catalog.pg_is_in_recovery() AS in_recovery, \
-                     pg_catalog.current_setting('default_transaction_read_only') = 'on' AS read_only, \
-                     pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text AS started";
+                     pg_catalog.current_setting('default_transaction_read_only') = 'on' AS read_only";
 
 /// State of the server of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,16 +44,7 @@ impl SessionState {
 
 /// Sets up a session, and returns the state of its server, in one round trip.
 pub(crate) async fn begin(connection: &mut PgConnection, settings: &str) -> sqlx::Result<SessionState> {
-    state(connection, format!("{settings}SELECT {STATE}")).await
-}
-
-/// The same on a server for which `condition`, a boolean of SQL, is true. Fails on all others.
-pub(crate) async fn begin_if(
-    connection: &mut PgConnection,
-    settings: &str,
-    condition: &str,
-) -> sqlx::Result<SessionState> {
-    state(connection, format!("{settings}SELECT {STATE}, 1 / ({condition})::integer AS here")).await
+    state(connection, format!("{settings}SELECT {STATE}, {START_TIME} AS started")).await
 }
 
 /// Sends a heartbeat.
@@ -61,7 +54,7 @@ pub(crate) async fn send_heartbeat(
 ) -> sqlx::Result<SessionState> {
     // A process that opens the database for reading only, such as `doctor`, is not counted.
     let prefix = if options.read_only { "SELECT 1" } else { HEARTBEAT_PREFIX };
-    state(connection, format!("{prefix}, {STATE}")).await
+    state(connection, format!("{prefix}, {STATE}, {START_TIME} AS started")).await
 }
 
 async fn state(connection: &mut PgConnection, sql: String) -> sqlx::Result<SessionState> {
@@ -95,9 +88,12 @@ pub(crate) fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
     }
     // PostgreSQL searches pg_catalog first if the path does not name it. If the path named it first, new tables would
     // be created there. Temporary objects are last: otherwise they would be found before all others.
-    let path = format!("SET search_path = {}, pg_temp;", quoted(&options.schema));
+    let mut path = format!("SET search_path = {}, pg_temp;", quoted(&options.schema));
     if options.read_only {
         settings.push(("default_transaction_read_only", "on".to_owned()));
+    } else {
+        // A pooler of transactions, which is refused later, may lend a session of a process that only reads.
+        path += "RESET default_transaction_read_only;";
     }
     settings.iter().fold(path, |text, (name, value)| format!("{text}SET {name} = '{value}';"))
 }

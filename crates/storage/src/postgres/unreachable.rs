@@ -65,7 +65,8 @@ impl Unsuitable {
         }
     }
 
-    fn explained(&self, server: &str) -> SetupError {
+    /// Returns the error for a server that is not the wanted one.
+    pub(crate) fn explained(&self, server: &str) -> SetupError {
         let cure = match self {
             Self::Primary => "name a standby in database.replica_urls",
             Self::Standby => {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use super::host_list;
+use super::host_list::{self, HostList};
 use super::servers::{Servers, UrlUse};
 use crate::options::{DatabaseOptions, SetupError};
 
@@ -49,6 +49,11 @@ pub(crate) fn check_url(options: &DatabaseOptions, url_use: UrlUse) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Returns the number of hosts of a URL. 0: the URL is not valid, or not one of PostgreSQL.
+pub(crate) fn host_count(url: &str) -> usize {
+    if accepts(url) { HostList::parse(url).map_or(0, |list| list.urls.len()) } else { 0 }
 }
 
 /// Warns of parameters that the driver ignores.

@@ -6,6 +6,7 @@ mod common;
 mod accounts;
 mod concurrency;
 mod creates;
+mod failover;
 mod health;
 mod import;
 mod import_locks;

@@ -1,7 +1,7 @@
 //! Checks whether the database is durable, undamaged and of this version.
 
 use access_tokens_domain::store::StoreError;
-use access_tokens_storage::{Database, Setting, Verdict};
+use access_tokens_storage::{Database, FAILOVER_CURE, Setting, Verdict};
 
 use super::report::Report;
 use crate::command::errors::{RESTORE_DATABASE, is_damage_message, with_causes};
@@ -96,6 +96,7 @@ fn report_setting(setting: &Setting, sqlite: bool, report: &mut Report) {
                  set it because the disk is full"
                     .to_owned()
             }
+            "synchronous_standby_names" => FAILOVER_CURE.to_owned(),
             "in_hot_standby" => "name the primary in database.url".to_owned(),
             // Each connection sets these itself.
             "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" => {

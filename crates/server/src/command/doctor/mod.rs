@@ -6,6 +6,7 @@ mod configuration;
 mod database;
 mod files;
 mod hashing;
+mod hosts;
 mod keys;
 mod listeners;
 mod names;
@@ -47,6 +48,7 @@ pub(super) async fn run(loaded: &LoadedSettings, arguments: &Arguments) -> anyho
     listeners::check(settings, &mut report).await;
     peers::check(settings, &mut report).await;
     space::check_file(settings, &mut report);
+    hosts::check(settings, &mut report).await;
     let ring = keys::read_ring(settings, &mut report);
     if let Some(database) = open_database(settings, &mut report).await {
         rights::check(&database, &mut report).await;

@@ -26,12 +26,21 @@ fn invalid_values(key: &str) -> Vec<&'static str> {
             "mysql://h/d",
             "postgres://h:99999/d",
             "postgres://h/d?sslmode=loud",
+            "postgres://h1,,h2/d",
+            "postgres://h1,h2/d?target_session_attrs=standby",
+            "postgres://h1,h2/d?target_session_attrs=loud",
             "sqlite:///dir/",
         ],
         "database.schema" => &["pg_tokens", "information_schema", "a\nb", " a", SIXTY_FOUR],
-        "database.replica_urls" => {
-            &["loud", "mysql://h/d", "postgres://h:99999/d", "postgres://a/d,", "postgres://a/d,postgres://a/d"]
-        }
+        "database.replica_urls" => &[
+            "loud",
+            "mysql://h/d",
+            "postgres://h:99999/d",
+            "postgres://a/d,",
+            "postgres://a/d,postgres://a/d",
+            "postgres://a,,b/d",
+            "postgres://a,b/d?target_session_attrs=read-write",
+        ],
         "grpc.tls.identities" => &["loud", "[1]", "[{subject='a'}]", "{}", "[{subject='',organisation='b',user='c'}]"],
         "gateway.release" => &["loud", "18", "R99.0.0", "R0", "R18.0.1", "R4.9.9", "R18.x"],
         "keys.ring" => &["loud", "a b", "a AAAA", "toolongid AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", ","],

@@ -154,8 +154,8 @@ impl Replica {
         let position = position.ok_or_else(|| Failure::fault("it is not a replica"))?;
         if self.state().pool.is_none() {
             // One URL may lead to several servers. The pool must use the server whose position is known.
-            let this = position::this_server(connection).await?;
-            let pool = connect(&self.options, server, Purpose::Replica, alarm, Some(&this)).await;
+            let started = position::start_time(connection).await?;
+            let pool = connect(&self.options, server, Purpose::Replica, alarm, Some(&started)).await;
             self.state().pool = Some(pool.map_err(store_error)?);
         }
         Ok(position)

@@ -35,6 +35,9 @@ use write_positions::WritePositions;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// Lag behind the most current replica below which replicas count as equally current: the positions are polled one after
+/// the other.
+const MIN_LAG_MARGIN: Duration = Duration::from_millis(200);
 
 /// The replicas of a database, and the write positions of its callers.
 pub struct Replicas {
@@ -63,6 +66,7 @@ struct Replica {
     options: DatabaseOptions,
     /// The servers of its URL, of which one is used.
     servers: Servers,
+    reads_in_flight: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -97,7 +101,7 @@ impl Replicas {
             url::check_url(&options, UrlUse::Replica)?;
             url::warn_of_unverified_server(url, UrlUse::Replica);
             let servers = Servers::parse(url, UrlUse::Replica)?;
-            all.push(Arc::new(Replica { number: index + 1, options, servers, state: Mutex::default() }));
+            all.push(Arc::new(Replica::new(index + 1, options, servers)));
         }
         Ok(Some(Arc::new(Self {
             primary: Arc::clone(primary),
@@ -128,16 +132,10 @@ impl Replicas {
         }
     }
 
-    /// Returns a replica that covers this position and is within the bound on staleness. Replicas take turns.
+    /// Returns the replica for a read that must cover this position.
     fn choose(&self, position: LogPosition) -> Option<&Replica> {
-        let now = Instant::now();
-        let ready = |replica: &Arc<Replica>| {
-            let Some(observed) = replica.state().observed else { return false };
-            observed.position.covers(position) && now.saturating_duration_since(observed.covers_until) <= self.max_lag
-        };
-        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len();
-        let found = self.all.iter().cycle().skip(first).take(self.all.len()).find(|replica| ready(replica));
-        found.map(AsRef::as_ref)
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        choose(&self.all, turn, Instant::now(), self.max_lag, position)
     }
 
     /// Starts a call that may write. Until [`PendingWrite::finish`] has recorded its position, the reads of this caller
@@ -190,6 +188,31 @@ impl std::fmt::Debug for Replicas {
     }
 }
 
+/// Returns the replica that answers the fewest reads now, of those that cover this position and are within the bound on
+/// staleness. Equal ones take turns. A replica that is much further behind than the most current one has work to do, and
+/// is left out.
+fn choose(
+    all: &[Arc<Replica>],
+    turn: usize,
+    now: Instant,
+    max_lag: Duration,
+    position: LogPosition,
+) -> Option<&Replica> {
+    let covered = |replica: &Replica| {
+        let observed = replica.state().observed?;
+        let is_current = now.saturating_duration_since(observed.covers_until) <= max_lag;
+        (is_current && observed.position.covers(position)).then_some(observed.covers_until)
+    };
+    let most_current = all.iter().filter_map(|replica| covered(replica)).max()?;
+    let margin = (max_lag / 2).max(MIN_LAG_MARGIN);
+    let is_close = |replica: &&Arc<Replica>| {
+        covered(replica).is_some_and(|until| most_current.saturating_duration_since(until) <= margin)
+    };
+    let in_turn = all.iter().cycle().skip(turn % all.len()).take(all.len());
+    let chosen = in_turn.filter(is_close).min_by_key(|replica| replica.reads_in_flight.load(Ordering::Relaxed));
+    chosen.map(AsRef::as_ref)
+}
+
 /// Returns the options for connections to a replica.
 fn replica_options(options: &DatabaseOptions, url: &str) -> DatabaseOptions {
     DatabaseOptions {
@@ -201,7 +224,27 @@ fn replica_options(options: &DatabaseOptions, url: &str) -> DatabaseOptions {
     }
 }
 
+/// A read that a replica answers now.
+struct ReadInFlight<'a>(&'a AtomicUsize);
+
+impl<'a> ReadInFlight<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for ReadInFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Replica {
+    fn new(number: usize, options: DatabaseOptions, servers: Servers) -> Self {
+        Self { number, options, servers, reads_in_flight: AtomicUsize::new(0), state: Mutex::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,6 +255,7 @@ impl Replica {
         W: Future<Output = StoreResult<T>>,
     {
         let pool = self.state().pool.clone()?;
+        let _read = ReadInFlight::new(&self.reads_in_flight);
         // A single statement may be dropped.
         match timeout(READ_TIMEOUT, work(Executor::Pool(pool, self.options.observer.clone()))).await {
             Ok(Ok(found)) => Some(found),
@@ -275,5 +319,56 @@ impl Drop for PendingWrite {
 impl std::fmt::Debug for PendingWrite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Writing")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX_LAG: Duration = Duration::from_secs(1);
+
+    /// Returns replicas with their lags in milliseconds, positions and numbers of reads in flight.
+    fn replicas(all: &[(u64, u64, usize)], now: Instant) -> Vec<Arc<Replica>> {
+        let replica = |(index, (lag, offset, reads)): (usize, &(u64, u64, usize))| {
+            let options = DatabaseOptions::new("postgres://h/d");
+            let servers = Servers::parse(&options.url, UrlUse::Replica).expect("a valid URL");
+            let replica = Replica::new(index, options, servers);
+            let (position, covers_until) =
+                (LogPosition { timeline: 1, offset: *offset }, now - Duration::from_millis(*lag));
+            replica.state().observed = Some(ObservedPosition { position, covers_until });
+            replica.reads_in_flight.store(*reads, Ordering::Relaxed);
+            Arc::new(replica)
+        };
+        all.iter().enumerate().map(replica).collect()
+    }
+
+    /// Returns the indexes of the replicas for four reads in turn.
+    fn chosen(all: &[(u64, u64, usize)], offset: u64) -> [Option<usize>; 4] {
+        let now = Instant::now() + Duration::from_secs(60);
+        let (replicas, position) = (replicas(all, now), LogPosition { timeline: 1, offset });
+        std::array::from_fn(|turn| choose(&replicas, turn, now, MAX_LAG, position).map(|replica| replica.number))
+    }
+
+    #[test]
+    fn reads_go_to_the_replica_with_the_fewest_of_those_that_are_current() {
+        assert_eq!(chosen(&[(0, 9, 0), (0, 9, 0)], 9), [Some(0), Some(1), Some(0), Some(1)], "equal ones take turns");
+        assert_eq!(chosen(&[(0, 9, 5), (0, 9, 4), (0, 9, 6)], 9), [Some(1); 4]);
+        assert_eq!(chosen(&[(0, 9, 5), (0, 8, 0)], 9), [Some(0); 4], "the other one does not cover the position");
+        assert_eq!(chosen(&[(0, 9, 5), (2_000, 9, 0)], 9), [Some(0); 4], "the other one is too far behind");
+        assert_eq!(chosen(&[(0, 9, 5), (700, 9, 0)], 9), [Some(0); 4], "the other one is much further behind");
+        assert_eq!(chosen(&[(100, 9, 5), (300, 9, 0)], 9), [Some(1); 4]);
+        assert_eq!(chosen(&[(700, 9, 5), (900, 9, 4)], 9), [Some(1); 4], "both are");
+        assert_eq!(chosen(&[(2_000, 9, 0)], 9), [None; 4]);
+        assert_eq!(chosen(&[(0, 8, 0)], 9), [None; 4]);
+    }
+
+    #[test]
+    fn a_read_counts_until_it_ends() {
+        let count = AtomicUsize::new(0);
+        let (one, other) = (ReadInFlight::new(&count), ReadInFlight::new(&count));
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+        drop((one, other));
+        assert_eq!(count.load(Ordering::Relaxed), 0);
     }
 }

@@ -4,6 +4,7 @@ use access_tokens_domain::store::{LogPosition, StoreResult};
 use sea_orm::{DatabaseConnection, QueryResult, TryGetable};
 
 use crate::error::{Failure, store_error};
+use crate::postgres::session::START_TIME;
 use crate::sql::Sql;
 use crate::sql::connection::Connection;
 use crate::sql::label::Label;
@@ -23,9 +24,6 @@ const OF_REPLICA: &str = "SELECT pg_is_in_recovery(), greatest((SELECT received_
 /// Identifier of the cluster, which a replica shares with its primary, and of the database in it.
 const IDENTITY: &str = "SELECT system_identifier, (SELECT oid::bigint FROM pg_database \
                         WHERE datname = current_database()) FROM pg_control_system()";
-
-/// Start time of the server, in microseconds.
-const STARTED: &str = "extract(epoch FROM pg_postmaster_start_time())::text";
 
 /// Returns the position of the primary: everything that it has acknowledged so far is before it. Fails on a standby.
 pub(crate) async fn of_primary(connection: &impl Connection) -> StoreResult<LogPosition> {
@@ -60,10 +58,9 @@ impl Identity {
     }
 }
 
-/// Returns an SQL condition that is true on this server until it restarts, and false on all others.
-pub(crate) async fn this_server(connection: &DatabaseConnection) -> StoreResult<String> {
-    let row = one(connection, &format!("SELECT {STARTED}")).await?;
-    Ok(format!("{STARTED} = '{}'", cell::<String>(&row, 0)?))
+/// Returns the start time of the server, as a [`SessionState`](crate::postgres::session::SessionState) has it.
+pub(crate) async fn start_time(connection: &DatabaseConnection) -> StoreResult<String> {
+    cell(&one(connection, &format!("SELECT {START_TIME}")).await?, 0)
 }
 
 async fn one(connection: &impl Connection, sql: &str) -> StoreResult<QueryResult> {
