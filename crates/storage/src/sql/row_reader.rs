@@ -8,7 +8,6 @@ use sea_orm::sqlx::sqlite::SqliteRow;
 use sea_orm::sqlx::{Decode, Postgres, Row as _, Sqlite};
 use sea_orm::{QueryResult, Value};
 
-use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant};
 use crate::error::Failure;
 use crate::sqlite::writer::Rows;
 
@@ -133,38 +132,4 @@ pub(crate) trait TableRow: Sized {
 /// Returns the columns of a table with an alias.
 pub(crate) fn columns<R: TableRow>(alias: &str) -> String {
     R::COLUMNS.iter().map(|column| format!("{alias}.{column}")).collect::<Vec<_>>().join(", ")
-}
-
-macro_rules! rows {
-    ($($table:ident { $($column:ident),* $(,)? })*) => {$(
-        impl TableRow for $table::Model {
-            const COLUMNS: &'static [&'static str] = &[$(stringify!($column)),*];
-
-            fn read(row_reader: &mut RowReader<'_>, organisation_key: i32) -> StoreResult<Self> {
-                Ok(Self { organisation_key, $($column: row_reader.read()?),* })
-            }
-
-            fn into_values(self) -> Vec<Value> {
-                vec![self.organisation_key.into(), $(self.$column.into()),*]
-            }
-        }
-    )*};
-}
-
-rows! {
-    access_token {
-        id, number, life_cycle_state, life_cycle_state_date, authentication_code, identifier, pass_code_hash,
-        verification_hash, verification_sealed, otp_hash, otp_expiration, verified_date, verified_by_user,
-        card_masked_number, udf_string_1, udf_string_2, udf_string_3, udf_string_4, udf_string_5, udf_string_6,
-        udf_string_7, udf_string_8, udf_float_1, udf_float_2, udf_float_3, udf_float_4, udf_date_1, udf_date_2,
-        udf_date_3, udf_date_4, accounts_receivable, rewards_participant, classification, created_date,
-        created_by_user, created_by_unit, created_by_business_unit, updated_date, updated_by_user, updated_by_unit,
-        updated_by_business_unit,
-    }
-    accounts_receivable { id, number, name, life_cycle_state, account_owner }
-    contact_information {
-        id, contact_type, life_cycle_state, name, first_name, middle_name, last_name, title, company_name,
-        demographics, company_profile,
-    }
-    rewards_participant { id, number, life_cycle_state, accounts_receivable }
 }
