@@ -1,6 +1,26 @@
 //! Differences between the SQL dialects of the databases.
 
-use sea_orm_migration::sea_orm::DbBackend;
+use sea_orm_migration::prelude::{DbErr, SchemaManager};
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+
+/// Runs the statements of a migration that only creates tables.
+pub(super) async fn create(manager: &SchemaManager<'_>, parts: &[&str]) -> Result<(), DbErr> {
+    for part in parts {
+        let sql = dialect(part, manager.get_database_backend());
+        manager.get_connection().execute_unprepared(&sql).await?;
+    }
+    Ok(())
+}
+
+/// Runs the statements of a migration that changes tables.
+pub(super) async fn change(manager: &SchemaManager<'_>, parts: &[&str]) -> Result<(), DbErr> {
+    if manager.get_database_backend() == DbBackend::Postgres {
+        // Statements that arrive while this step waits for a table lock wait behind it. The step therefore fails soon
+        // and is run again after the long transaction that holds the lock, such as a backup.
+        manager.get_connection().execute_unprepared("SET LOCAL lock_timeout = '2s'").await?;
+    }
+    create(manager, parts).await
+}
 
 /// Replaces the placeholders for types and options by the words of the database.
 pub(super) fn dialect(sql: &str, backend: DbBackend) -> String {

@@ -5,26 +5,16 @@
 //! errors are recognised by these names.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::ConnectionTrait;
 
-use super::dialect::dialect;
+use super::dialect::create;
 
+#[derive(DeriveMigrationName)]
 pub(super) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &str {
-        "m0001_initial"
-    }
-}
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let connection = manager.get_connection();
-        for part in [DIRECTORY, OWNERS, TOKENS, ACCOUNTS] {
-            connection.execute_unprepared(&dialect(part, manager.get_database_backend())).await?;
-        }
-        Ok(())
+        create(manager, &[DIRECTORY, OWNERS, TOKENS, ACCOUNTS]).await
     }
 }
 

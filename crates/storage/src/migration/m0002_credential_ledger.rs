@@ -2,31 +2,16 @@
 //! tables and a nullable column, so that servers of an earlier version can use the database at the same time.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use super::dialect::dialect;
+use super::dialect::change;
 
+#[derive(DeriveMigrationName)]
 pub(super) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &str {
-        "m0002_credential_ledger"
-    }
-}
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let (connection, backend) = (manager.get_connection(), manager.get_database_backend());
-        if backend == DbBackend::Postgres {
-            // Statements that arrive while this step waits for a table lock wait behind it. The step therefore fails
-            // soon and is run again after the long transaction that holds the lock, such as a backup.
-            connection.execute_unprepared("SET LOCAL lock_timeout = '2s'").await?;
-        }
-        for part in [TOKENS, LEDGER] {
-            connection.execute_unprepared(&dialect(part, backend)).await?;
-        }
-        Ok(())
+        change(manager, &[TOKENS, LEDGER]).await
     }
 }
 

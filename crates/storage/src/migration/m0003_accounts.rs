@@ -3,31 +3,16 @@
 //! working while servers of this version use the same database.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use super::dialect::dialect;
+use super::dialect::change;
 
+#[derive(DeriveMigrationName)]
 pub(super) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &str {
-        "m0003_accounts"
-    }
-}
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let (connection, backend) = (manager.get_connection(), manager.get_database_backend());
-        if backend == DbBackend::Postgres {
-            // Statements that arrive while this step waits for a table lock wait behind it. The step therefore fails soon
-            // and is run again after the transaction that holds the lock, such as a backup.
-            connection.execute_unprepared("SET LOCAL lock_timeout = '2s'").await?;
-        }
-        for part in [API_KEYS, CREDENTIALS, SESSIONS, NETWORKS] {
-            connection.execute_unprepared(&dialect(part, backend)).await?;
-        }
-        Ok(())
+        change(manager, &[API_KEYS, CREDENTIALS, SESSIONS, NETWORKS]).await
     }
 }
 
