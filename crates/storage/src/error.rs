@@ -58,17 +58,6 @@ impl Failure {
         }
     }
 
-    /// Translates an error of rusqlite, which is used for SQLite without the driver of sea-orm.
-    pub(crate) fn from_rusqlite(error: &rusqlite::Error) -> Self {
-        let cause = Cause(error.to_string());
-        match error {
-            rusqlite::Error::SqliteFailure(error, message) => {
-                Self::of_sqlite(error.extended_code, message.as_deref().unwrap_or_default(), cause)
-            }
-            _ => Self::Fault(cause),
-        }
-    }
-
     /// The low byte of `code` is the primary code, the other bytes refine it.
     fn of_sqlite(code: i32, message: &str, cause: Cause) -> Self {
         if [1_555, 2_067].contains(&code) {
@@ -109,6 +98,19 @@ impl From<&DbErr> for Failure {
             | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::from_sqlx(error),
             DbErr::ConnectionAcquire(_) => Self::unavailable(error.to_string()),
             _ => Self::fault(error.to_string()),
+        }
+    }
+}
+
+/// rusqlite is used for SQLite without the driver of sea-orm.
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        let cause = Cause(error.to_string());
+        match error {
+            rusqlite::Error::SqliteFailure(error, message) => {
+                Self::of_sqlite(error.extended_code, &message.unwrap_or_default(), cause)
+            }
+            _ => Self::Fault(cause),
         }
     }
 }

@@ -99,7 +99,7 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
     let (copy, lost) = check_restorable(draft.path(), &ring, arguments).await?;
     let (counts, pending) = (copy.counts.clone(), copy.pending.clone());
     copy.close().await;
-    let aside = place.clear(&SystemClock.now().format("replaced-%Y%m%dT%H%M%SZ").to_string()).await?;
+    let aside = place.clear(&SystemClock.now().format("replaced-%Y%m%dT%H%M%SZ").to_string())?;
     draft.publish().with_context(|| match &aside {
         Some(aside) => format!("the database of before is {} now", aside.display()),
         None => "nothing was restored".to_owned(),

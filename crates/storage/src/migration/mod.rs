@@ -8,14 +8,12 @@ mod m0003_accounts;
 use std::time::Duration;
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, Statement};
 use sea_orm_migration::seaql_migrations;
 use tokio::time::{Instant, sleep};
 
 use crate::options::{SetupError, setup_error};
+use crate::sqlite::begin_immediate;
 
 /// "access-t" as a number: the key of the advisory lock that a process holds while it migrates a PostgreSQL schema. Every role that may
 /// connect to the database can take it, so a process waits for it for a limited time.
@@ -44,11 +42,7 @@ impl MigratorTrait for Migrator {
 /// Brings a SQLite file up to date in one transaction. A concurrent process waits for the lock of the file and then
 /// finds nothing to do.
 pub(crate) async fn migrate_sqlite(connection: &DatabaseConnection) -> Result<(), DbErr> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let transaction = connection.begin_with_options(options).await?;
+    let transaction = begin_immediate(connection).await?;
     up(&transaction).await?;
     transaction.commit().await
 }

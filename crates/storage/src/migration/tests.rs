@@ -1,6 +1,6 @@
 mod rules;
 
-use sea_orm_migration::sea_orm::Statement;
+use sea_orm_migration::sea_orm::{Statement, TransactionTrait};
 
 use super::*;
 use crate::options::DatabaseOptions;

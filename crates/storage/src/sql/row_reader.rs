@@ -49,8 +49,8 @@ impl<'a> RowReader<'a> {
         Self { row: Some(Source::Lookup(row)), next: 0 }
     }
 
-    /// Starts at the first column of a row that a SQLite write has returned.
-    pub(crate) fn from_sqlite_write(row: &'a [rusqlite::types::Value]) -> Self {
+    /// Starts at the first column of a row of values of SQLite.
+    pub(crate) fn from_sqlite(row: &'a [rusqlite::types::Value]) -> Self {
         Self { row: Some(Source::Written(row)), next: 0 }
     }
 
@@ -82,7 +82,7 @@ impl<'a> RowReader<'a> {
         let value = match self.row {
             Some(Source::Postgres(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::from_sqlx(&error)),
             Some(Source::Sqlite(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::from_sqlx(&error)),
-            Some(Source::Lookup(row)) => row.get(self.next).map_err(|error| Failure::from_rusqlite(&error)),
+            Some(Source::Lookup(row)) => row.get(self.next).map_err(Failure::from),
             Some(Source::Written(row)) => {
                 let value = row.get(self.next).map_or(ValueRef::Null, ValueRef::from);
                 T::column_result(value).map_err(|error| Failure::fault(error.to_string()))
@@ -112,7 +112,7 @@ impl WriteResult {
     pub(crate) fn first(&self) -> Option<RowReader<'_>> {
         match self {
             Self::Postgres(rows) => rows.first().map(RowReader::new),
-            Self::Sqlite(rows) => rows.first().map(|row| RowReader::from_sqlite_write(row)),
+            Self::Sqlite(rows) => rows.first().map(|row| RowReader::from_sqlite(row)),
         }
     }
 }

@@ -9,10 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{InterruptHandle, OpenFlags};
-
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
+use rusqlite::{Connection, InterruptHandle, OpenFlags};
 use tokio::sync::oneshot;
 
 use crate::error::Failure;
@@ -131,10 +128,8 @@ struct CopyThread {
 impl CopyThread {
     /// Starts the thread. Returns the size of the source in bytes, and the copy.
     fn start(file: &Path, target: String) -> Result<(u64, Self)> {
-        let refused = |error: rusqlite::Error| CopyError::Database(Failure::from_rusqlite(&error).to_string());
-        // Opened for writing, because a file in use is read through shared memory.
-        let mode = OpenFlags::SQLITE_OPEN_READ_WRITE;
-        let connection = sqlite::open(file, mode, BUSY_TIMEOUT, 0).map_err(refused)?;
+        let refused = |error: rusqlite::Error| CopyError::Database(Failure::from(error).to_string());
+        let connection = open(file).map_err(refused)?;
         let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(refused);
         let total = number("page_count")?.unsigned_abs().saturating_mul(number("page_size")?.unsigned_abs());
         let (interrupt, (send, done)) = (connection.get_interrupt_handle(), oneshot::channel());
@@ -169,11 +164,7 @@ pub fn require_finished(file: &Path) -> Result<()> {
 impl Draft {
     fn new(target: &Path) -> Result<Self> {
         let path = beside(target, &format!(".{}.new", std::process::id()));
-        let mut options = OpenOptions::new();
-        options.create_new(true).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&path).map_err(|error| failed(&path, "created", error))?;
+        sqlite::create_new(&path).map_err(|error| failed(&path, "created", error))?;
         Ok(Self { path, target: target.to_owned() })
     }
 
@@ -251,7 +242,7 @@ impl RestoreTarget {
     /// name, or `None` if no file existed.
     ///
     /// The log is moved first, because SQLite would apply a log that is left to the next file with this name.
-    pub async fn clear(&self, suffix: &str) -> Result<Option<PathBuf>> {
+    pub fn clear(&self, suffix: &str) -> Result<Option<PathBuf>> {
         let aside = beside(&self.file, &format!(".{suffix}"));
         if aside.symlink_metadata().is_ok() {
             return Err(CopyError::Exists(aside));
@@ -260,7 +251,7 @@ impl RestoreTarget {
         // another file.
         let own_log = generation::check(&self.file).is_ok();
         match self.is_taken() && own_log {
-            true if checkpoint_log(&self.file).await == Some(false) => return Err(CopyError::InUse(self.file.clone())),
+            true if checkpoint_log(&self.file) == Some(false) => return Err(CopyError::InUse(self.file.clone())),
             true => generation::end(&self.file),
             false => {}
         }
@@ -282,26 +273,17 @@ impl RestoreTarget {
 
 /// Moves the content of the log into the file. `Some(false)`: another connection uses the file. `None`: the file cannot
 /// be read.
-async fn checkpoint_log(file: &Path) -> Option<bool> {
-    let mut connection = open(file).await.ok()?;
-    let busy: i64 = ask(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await.ok()?;
-    connection.close().await.ok()?;
-    Some(busy == 0)
+fn checkpoint_log(file: &Path) -> Option<bool> {
+    let connection = open(file).ok()?;
+    let emptied = sqlite::checkpoint(&connection).ok()?;
+    connection.close().ok()?;
+    Some(emptied)
 }
 
 /// Opens a connection that changes nothing by itself. It is opened for writing, because a file in use is read through
 /// shared memory.
-async fn open(file: &Path) -> Result<SqliteConnection> {
-    let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
-    options.disable_statement_logging().connect().await.map_err(refused)
-}
-
-async fn ask(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64> {
-    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(refused)
-}
-
-fn refused(error: sqlx::Error) -> CopyError {
-    CopyError::Database(Failure::from_sqlx(&error).to_string())
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    sqlite::open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, 0)
 }
 
 fn failed(path: &Path, action: &'static str, source: io::Error) -> CopyError {

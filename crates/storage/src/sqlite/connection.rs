@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,10 @@ use std::time::Duration;
 use rusqlite::OpenFlags;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{Sqlite, pool::PoolOptions};
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait,
+};
 
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError, setup_error};
@@ -28,14 +32,15 @@ pub(crate) const CHECKPOINT_PAGES: &str = "2000";
 /// Number of SQLite instructions between two checks whether a read has to end: well below a millisecond.
 const INSTRUCTIONS_PER_LOOK: i32 = 10_000;
 
-/// Creates the file, if it is missing, with access for its owner only: it contains hashes and personal data. SQLite
-/// gives the files beside it the same permissions.
+/// Creates a file with access for its owner only: it contains hashes and personal data. SQLite gives the files beside
+/// it the same permissions.
+pub(crate) fn create_new(file: &Path) -> std::io::Result<File> {
+    File::options().create_new(true).write(true).mode(0o600).open(file)
+}
+
+/// Creates such a file if it is missing.
 pub(crate) fn create_private(file: &Path) -> Result<(), SetupError> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create_new(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(file) {
+    match create_new(file) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(file_error("created", file, &error)),
@@ -54,20 +59,12 @@ impl Claim {
     /// where both kinds of locks are the same, SQLite would wait for it.
     pub(crate) fn new(file: &Path) -> Result<Self, SetupError> {
         let path = beside(file, "-served");
-        loop {
-            create_private(&path)?;
-            let lock = match File::open(&path) {
-                // The previous process has removed it at this moment.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                opened => opened.map_err(|error| file_error("opened", &path, &error))?,
-            };
-            match lock.try_lock() {
-                Ok(()) if is_at(&lock, &path) => return Ok(Self { path, _lock: lock }),
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(SetupError::Served(file.to_owned())),
-                Err(TryLockError::Error(error)) => return Err(file_error("locked", &path, &error)),
-            }
-        }
+        let lock = open_locked(&path, |lock| match lock.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(SetupError::Served(file.to_owned())),
+            Err(TryLockError::Error(error)) => Err(file_error("locked", &path, &error)),
+        })?;
+        Ok(Self { path, _lock: lock })
     }
 }
 
@@ -76,6 +73,22 @@ impl Drop for Claim {
         // The file is removed while the lock is held: a process that has already opened it then finds that it is no
         // longer at its path.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Opens a file and locks it against other processes. Creates it if it is missing.
+pub(crate) fn open_locked(path: &Path, lock: impl Fn(&File) -> Result<(), SetupError>) -> Result<File, SetupError> {
+    loop {
+        create_private(path)?;
+        let file = match File::options().read(true).write(true).open(path) {
+            // Another process has just removed the file.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            opened => opened.map_err(|error| file_error("opened", path, &error))?,
+        };
+        lock(&file)?;
+        if is_at(&file, path) {
+            return Ok(file);
+        }
     }
 }
 
@@ -91,8 +104,6 @@ pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 fn identity_of(metadata: &std::fs::Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-
     (metadata.dev(), metadata.ino())
 }
 
@@ -127,7 +138,9 @@ async fn connect(
     closing: Option<Arc<AtomicBool>>,
 ) -> Result<DatabaseConnection, DbErr> {
     let query_only = closing.is_some();
-    let read_only = options.read_only.then(|| ReadOnlyMode::at(&options.url));
+    let read_only = options.read_only;
+    // Even a reader would create a log and shared memory beside a file that no process has open, and leave them there.
+    let immutable = read_only && !check_url(&options.url).is_ok_and(|file| is_in_use(&file));
     let mut connect = ConnectOptions::new(&options.url);
     connect
         .max_connections(connections)
@@ -145,17 +158,15 @@ async fn connect(
                 .foreign_keys(true)
                 .busy_timeout(BUSY_TIMEOUT)
                 .pragma("trusted_schema", "OFF");
-            match read_only {
-                Some(read_only) => {
-                    sqlite.create_if_missing(false).read_only(true).immutable(read_only == ReadOnlyMode::Unused)
-                }
-                None => sqlite
-                    .create_if_missing(true)
-                    .journal_mode(SqliteJournalMode::Wal)
-                    .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT)
-                    .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-                    .pragma("query_only", if query_only { "ON" } else { "OFF" }),
+            if read_only {
+                return sqlite.create_if_missing(false).read_only(true).immutable(immutable);
             }
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT)
+                .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+                .pragma("query_only", if query_only { "ON" } else { "OFF" })
         });
     if let Some(closing) = closing {
         connect.map_sqlx_sqlite_pool_opts(move |pool| interrupted_by(pool, &closing));
@@ -194,7 +205,7 @@ pub(crate) fn open(
 
 /// Opens a connection that only reads and creates no files.
 pub(crate) fn open_unchanged(file: &Path) -> rusqlite::Result<rusqlite::Connection> {
-    if ["-wal", "-journal"].iter().any(|ending| beside(file, ending).exists()) {
+    if is_in_use(file) {
         return open(file, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT, 0);
     }
     let path = file.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
@@ -202,20 +213,22 @@ pub(crate) fn open_unchanged(file: &Path) -> rusqlite::Result<rusqlite::Connecti
     open(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI, BUSY_TIMEOUT, 0)
 }
 
-/// State of a file that is opened for reading only.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ReadOnlyMode {
-    /// A process has it open, or has ended without closing it: the file is read with all locks and through its log.
-    InUse,
-    /// No process has it open. Even a reader would create a log and shared memory beside it, and leave them there.
-    Unused,
+/// Reports whether a process has a file open, or has ended without closing it: such a file is read with all locks and
+/// through its log.
+fn is_in_use(file: &Path) -> bool {
+    ["-wal", "-journal"].iter().any(|ending| beside(file, ending).exists())
 }
 
-impl ReadOnlyMode {
-    fn at(url: &str) -> Self {
-        let log = |file: PathBuf| ["-wal", "-journal"].iter().any(|ending| beside(&file, ending).exists());
-        if check_url(url).is_ok_and(log) { Self::InUse } else { Self::Unused }
-    }
+/// Begins a transaction that writes. It takes the lock of the file at once.
+pub(crate) async fn begin_immediate(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let mode = Some(SqliteTransactionMode::Immediate);
+    connection.begin_with_options(TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() }).await
+}
+
+/// Moves the content of the log into the file and empties the log. Returns whether that was possible: it is not while
+/// another connection uses the log.
+pub(crate) fn checkpoint(connection: &rusqlite::Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
 }
 
 /// Empties the write-ahead log. Returns whether it is empty: it is not if a reader uses it for longer than calls do.

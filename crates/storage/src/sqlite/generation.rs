@@ -12,9 +12,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::Failure;
 use crate::options::SetupError;
-use crate::sqlite::{self, BUSY_TIMEOUT, beside, create_private, file_error, is_at};
+use crate::sqlite::{self, BUSY_TIMEOUT, beside, checkpoint, file_error, has_log, is_at, open_locked};
 
 /// Suffix of the file that holds the generation.
 const SUFFIX: &str = "-generation";
@@ -99,15 +98,15 @@ pub(crate) struct Opening {
 /// exist; it may be empty.
 pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
     let path = beside(file, SUFFIX);
-    let mut known = locked(&path)?;
+    let mut known = open_locked(&path, |file| file.lock().map_err(|error| file_error("locked", &path, &error)))?;
     let unreadable = |error: io::Error| file_error("written", &path, &error);
     let generations = read(&mut known).map_err(unreadable)?;
     compare(file, &generations)?;
-    if beside(file, "-wal").exists() {
+    if has_log(file) {
         // Another process has the file open, or was killed while it was open.
         return Ok(Opening { _connection: None });
     }
-    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, false, &Failure::from_rusqlite(&error));
+    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, false, &error.into());
     let connection = sqlite::open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, 0).map_err(failed)?;
     let current = Header::read(file).map_err(|error| file_error("read", file, &error))?;
     let current = current.map_or(0, |header| header.generation);
@@ -132,7 +131,7 @@ fn store(connection: &Connection, generation: u32) -> rusqlite::Result<bool> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "user_version", generation.cast_signed())?;
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
+    checkpoint(connection)
 }
 
 /// Returns a random number that is neither the current one nor 0. Files that this service has never opened have 0.
@@ -150,7 +149,7 @@ fn generation(connection: &Connection, current: u32) -> rusqlite::Result<u32> {
 pub(crate) fn end(file: &Path) {
     let path = beside(file, SUFFIX);
     let Ok(known) = File::options().read(true).write(true).open(&path) else { return };
-    if known.lock().is_ok() && is_at(&known, &path) && !beside(file, "-wal").exists() {
+    if known.lock().is_ok() && is_at(&known, &path) && !has_log(file) {
         // A generation that cannot be removed has no effect on a file without a log.
         let _ = fs::remove_file(&path);
     }
@@ -162,28 +161,12 @@ pub fn has_tables(file: &Path) -> Result<bool, SetupError> {
     if fs::metadata(file).map_or(0, |file| file.len()) == 0 {
         return Ok(false);
     }
-    let log = sqlite::has_log(file);
-    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, log, &Failure::from_rusqlite(&error));
+    let log = has_log(file);
+    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, log, &error.into());
     let connection = sqlite::open_unchanged(file).map_err(failed)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     Ok(tables > 0)
-}
-
-/// Opens the file of the generation and locks it against other processes. Creates it if it is missing.
-fn locked(path: &Path) -> Result<File, SetupError> {
-    loop {
-        create_private(path)?;
-        let file = match File::options().read(true).write(true).open(path) {
-            // Another process has just removed the file.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            opened => opened.map_err(|error| file_error("opened", path, &error))?,
-        };
-        file.lock().map_err(|error| file_error("locked", path, &error))?;
-        if is_at(&file, path) {
-            return Ok(file);
-        }
-    }
 }
 
 fn read(file: &mut File) -> io::Result<Vec<u32>> {
@@ -206,6 +189,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::sqlite::create_private;
 
     /// A file in its own directory, with the changes of a killed process in its log.
     fn killed(folder: &Path, name: &str) -> PathBuf {

@@ -65,9 +65,8 @@ impl ReadPool {
     pub(crate) fn find<L: Lookup>(&self, lookup: &L, commits: u64) -> StoreResult<L::Found> {
         // Declared before the connection, so that it is dropped after it.
         let (_active, idle) = self.start()?;
-        let failure = |error| Failure::from_rusqlite(&error);
-        let mut reader = idle.map_or_else(|| Reader::open(&self.file), Ok).map_err(failure)?;
-        reader.adjust_mapping(commits).map_err(failure)?;
+        let mut reader = idle.map_or_else(|| Reader::open(&self.file), Ok).map_err(Failure::from)?;
+        reader.adjust_mapping(commits).map_err(Failure::from)?;
         let found = observe_sync(&self.observer, lookup.query().label(), || {
             run_lookup(&reader.connection, lookup.query(), lookup.keys(), |row_reader| lookup.read(row_reader))
         })?;
@@ -157,19 +156,19 @@ fn run_lookup<T>(
     keys: &[&str],
     read: impl FnOnce(RowReader<'_>) -> StoreResult<T>,
 ) -> StoreResult<T> {
-    let failure = |error| Failure::from_rusqlite(&error);
-    let mut statement = connection.prepare_cached(query.single_sql()).map_err(failure)?;
+    let mut statement = connection.prepare_cached(query.single_sql()).map_err(Failure::from)?;
     // Parameters are bound by name, because SQLite numbers them in the order of their appearance.
     let mut bind = |name: &str, value: &dyn ToSql| match statement.parameter_index(name)? {
         Some(place) => statement.raw_bind_parameter(place, value),
         None => Ok(()),
     };
-    bind("$1", &query.organisation.0).map_err(failure)?;
+    bind("$1", &query.organisation.0).map_err(Failure::from)?;
     for (name, key) in ["$2", "$3"].into_iter().zip(keys) {
-        bind(name, key).map_err(failure)?;
+        bind(name, key).map_err(Failure::from)?;
     }
     let mut rows = statement.raw_query();
-    read(RowReader::from_rusqlite(rows.next().map_err(failure)?.ok_or_else(|| query.unknown_organisation())?))
+    let row = rows.next().map_err(Failure::from)?.ok_or_else(|| query.unknown_organisation())?;
+    read(RowReader::from_rusqlite(row))
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use sea_orm::{DatabaseConnection, DbBackend, Statement};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-pub(crate) use self::autocommit::Rows;
 use self::autocommit::{AutocommitWrite, AutocommitWriter};
+pub(crate) use self::autocommit::{Rows, borrowed_value};
 use self::batch::{Counters, Limits, stopped_error};
 use self::queue::{Queue, Request};
 use self::transaction_queue::TransactionQueue;

@@ -90,7 +90,7 @@ impl WriterThread {
                 self.connection = result.is_ok().then_some(connection);
                 result
             }
-            Err(error) => refuse(batch, Failure::from_rusqlite(&error)),
+            Err(error) => refuse(batch, error.into()),
         };
         self.counters.record_batch(&result, written.len());
         for (rows, reply) in written {
@@ -116,8 +116,7 @@ fn run(
     batch: Vec<AutocommitWrite>,
     written: &mut Vec<(Rows, Reply<Rows>)>,
 ) -> Result<(), Failure> {
-    let step = |step| connection.prepare_cached(step)?.raw_execute().map(|_| ());
-    let step = |text| step(text).map_err(|error| Failure::from_rusqlite(&error));
+    let step = |text| Ok::<_, Failure>(connection.prepare_cached(text)?.raw_execute().map(drop)?);
     let mut batch = batch.into_iter();
     if let Err(failure) = step("BEGIN IMMEDIATE") {
         return refuse(batch, failure);
@@ -150,25 +149,25 @@ fn refuse(batch: impl IntoIterator<Item = AutocommitWrite>, failure: Failure) ->
 }
 
 fn execute(connection: &Connection, statement: &Statement) -> Result<Rows, Failure> {
-    let failed = |error| Failure::from_rusqlite(&error);
-    let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
+    let mut prepared = connection.prepare_cached(&statement.sql)?;
     for (place, value) in (1..).zip(statement.values.iter().flat_map(|values| &values.0)) {
         // SQLite numbers parameters in the order of their appearance, as the text does. A search by name takes as long
         // as all parameters before it.
         debug_assert_eq!(prepared.parameter_name(place), Some(format!("${place}").as_str()));
-        prepared.raw_bind_parameter(place, borrowed_value(value)?).map_err(failed)?;
+        prepared.raw_bind_parameter(place, ToSqlOutput::Borrowed(borrowed_value(value)?))?;
     }
     let columns = prepared.column_count();
     let mut found = prepared.raw_query();
     let mut rows = Vec::new();
-    while let Some(row) = found.next().map_err(failed)? {
-        rows.push((0..columns).map(|at| row.get(at)).collect::<Result<_, _>>().map_err(failed)?);
+    while let Some(row) = found.next()? {
+        rows.push((0..columns).map(|at| row.get(at)).collect::<rusqlite::Result<_>>()?);
     }
     Ok(rows)
 }
 
-fn borrowed_value(value: &Value) -> Result<ToSqlOutput<'_>, Failure> {
-    Ok(ToSqlOutput::Borrowed(match value {
+/// Returns a value in the form of SQLite.
+pub(crate) fn borrowed_value(value: &Value) -> Result<ValueRef<'_>, Failure> {
+    Ok(match value {
         Value::String(Some(text)) => ValueRef::Text(text.as_bytes()),
         Value::Int(Some(number)) => ValueRef::Integer((*number).into()),
         Value::BigInt(Some(number)) => ValueRef::Integer(*number),
@@ -178,7 +177,7 @@ fn borrowed_value(value: &Value) -> Result<ToSqlOutput<'_>, Failure> {
             ValueRef::Null
         }
         _ => return Err(Failure::fault("a value of a type that no column has")),
-    }))
+    })
 }
 
 #[cfg(test)]

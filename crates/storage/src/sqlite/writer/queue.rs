@@ -31,27 +31,22 @@ impl Queue {
 
     /// Returns the next request if it is waiting and asks for a transaction.
     pub(super) fn next_transaction(&mut self) -> Option<Reply<WriteTransaction>> {
-        match self.poll()? {
-            Request::Transaction(reply) => Some(reply),
-            other => {
-                self.next = Some(other);
-                None
-            }
-        }
+        self.next_if(|request| match request {
+            Request::Transaction(reply) => Ok(reply),
+            other => Err(other),
+        })
     }
 
     /// Returns the next request if it is waiting and is a single statement.
     pub(super) fn next_autocommit(&mut self) -> Option<AutocommitWrite> {
-        match self.poll()? {
-            Request::Autocommit(write) => Some(*write),
-            other => {
-                self.next = Some(other);
-                None
-            }
-        }
+        self.next_if(|request| match request {
+            Request::Autocommit(write) => Ok(*write),
+            other => Err(other),
+        })
     }
 
-    fn poll(&mut self) -> Option<Request> {
-        self.next.take().or_else(|| self.received.try_recv().ok())
+    fn next_if<T>(&mut self, wanted: fn(Request) -> Result<T, Request>) -> Option<T> {
+        let request = self.next.take().or_else(|| self.received.try_recv().ok())?;
+        wanted(request).map_err(|other| self.next = Some(other)).ok()
     }
 }

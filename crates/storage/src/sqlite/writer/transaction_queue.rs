@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait};
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, timeout};
 
@@ -14,7 +14,7 @@ use super::queue::Queue;
 use super::write_transaction::{CommitReply, TransactionState, WriteTransaction};
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
-use crate::sqlite::{connect_writer, truncate_log};
+use crate::sqlite::{begin_immediate, connect_writer, truncate_log};
 
 /// The connection of transactions.
 pub(super) struct TransactionQueue {
@@ -62,11 +62,7 @@ impl TransactionQueue {
     }
 
     async fn open(&mut self) -> Result<DatabaseTransaction, Failure> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        Ok(self.connection().await?.begin_with_options(options).await?)
+        Ok(begin_immediate(self.connection().await?).await?)
     }
 }
 
