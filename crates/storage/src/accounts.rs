@@ -6,12 +6,12 @@ use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::{OrganisationKey, Permissions};
 use access_tokens_domain::store::{
-    AccountStore, ApiKey, Credential, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage, Store,
-    StoreResult, Transaction as _, UserAccount,
+    AccountStore, ApiKey, Credential, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage, StoreResult,
+    Transaction as _, UserAccount,
 };
 use access_tokens_domain::text;
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect};
 
 use crate::administration;
 use crate::convert::{self, micros};
@@ -19,9 +19,8 @@ use crate::database::Database;
 use crate::entities::{api_key, organisation as organisations, user_credential};
 use crate::error::{Failure, store_error};
 use crate::sessions;
-use crate::sql::connection::Connection as _;
 use crate::sql::label::Label;
-use crate::sql::{Sql, cannot_exist, get};
+use crate::sql::{self, Sql, get, model};
 
 /// Application name of servers of version 0.2.0 and earlier. Later servers append their version.
 const FORMER_APPLICATION_NAME: &str = "access-tokens";
@@ -48,11 +47,13 @@ impl AccountStore for Database {
         let select = organisations::Entity::find()
             .select_only()
             .columns([organisations::Column::Key, organisations::Column::Id, organisations::Column::Name])
-            .order_by_asc(organisations::Column::Key)
-            .into_tuple::<(i32, String, String)>();
-        let label = Label::select(&["organisation"]);
-        let rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
-        Ok(rows.into_iter().map(|(key, id, name)| OrganisationRef { key: OrganisationKey(key), id, name }).collect())
+            .order_by_asc(organisations::Column::Key);
+        let sql = Sql::of_entity::<organisations::Entity>("SELECT", &select, self.backend_name());
+        let organisation = |row: &QueryResult| {
+            let (key, id, name) = row.try_get_many_by_index().map_err(store_error)?;
+            Ok(OrganisationRef { key: OrganisationKey(key), id, name })
+        };
+        sql.all(&self.readers()).await?.iter().map(organisation).collect()
     }
 
     async fn ensure_organisation(&self, organisation: &Organisation) -> StoreResult<OrganisationRef> {
@@ -74,8 +75,7 @@ impl AccountStore for Database {
     async fn rename_organisation(&self, organisation: OrganisationKey, name: &str) -> StoreResult<()> {
         let mut sql = Sql::update("organisation", "directory_version = directory_version + 1, name = ");
         sql.bind(name).push(" WHERE key = ").bind(organisation.0);
-        self.write(sql).await?;
-        Ok(())
+        self.write(sql).await.map(drop)
     }
 
     async fn credential_by_username(
@@ -91,20 +91,14 @@ impl AccountStore for Database {
         sql.bind(organisation.0);
         with_username(&mut sql, username);
         let rows = sql.find(&self.readers()).await?;
-        let row = rows.first().map(|row| user_credential::Model::from_query_result(row, ""));
-        row.transpose().map_err(store_error)?.map(convert::credential).transpose()
+        rows.first().map(|row| convert::credential(model(row)?)).transpose()
     }
 
     async fn credential(&self, organisation: OrganisationKey, user: &str) -> StoreResult<Option<Credential>> {
-        if cannot_exist(user) {
-            return Ok(None);
-        }
         let select = user_credential::Entity::find()
             .filter(user_credential::Column::OrganisationKey.eq(organisation.0))
             .filter(user_credential::Column::UserId.eq(user));
-        let label = Label::select(&["user_credential"]);
-        let mut rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
-        rows.pop().map(convert::credential).transpose()
+        sql::select(&self.readers(), &select).await?.pop().map(convert::credential).transpose()
     }
 
     async fn account(&self, organisation: OrganisationKey, user: &str) -> StoreResult<Option<UserAccount>> {
@@ -140,18 +134,12 @@ impl AccountStore for Database {
     }
 
     async fn api_key(&self, id: &str) -> StoreResult<Option<ApiKey>> {
-        if cannot_exist(id) {
-            return Ok(None);
-        }
         let select = api_key::Entity::find().filter(api_key::Column::Id.eq(id));
-        let label = Label::select(&["api_key"]);
-        let mut rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
-        rows.pop().map(convert::api_key).transpose()
+        sql::select(&self.readers(), &select).await?.pop().map(convert::api_key).transpose()
     }
 
     async fn add_api_key(&self, key: &ApiKey, created: Timestamp) -> StoreResult<()> {
-        let mut transaction = self.begin().await?;
-        transaction.lock_accounts(key.organisation).await?;
+        let mut transaction = self.begin_on_accounts(key.organisation).await?;
         administration::grant_key_permissions(&mut transaction, key).await?;
         transaction.all(administration::insert_key(key, created)).await?;
         transaction.commit().await
@@ -170,8 +158,7 @@ impl AccountStore for Database {
         sql.bind(used).push(", last_used_address = ").bind(address.map(str::to_owned));
         sql.push(" WHERE id = ").bind(id).push(" AND (last_used_date IS NULL OR last_used_date <= ");
         sql.bind(used - USE_PRECISION).push(")");
-        self.write(sql).await?;
-        Ok(())
+        self.write(sql).await.map(drop)
     }
 
     async fn open_session(&self, session: &NewSession<'_>) -> StoreResult<Option<(Timestamp, Timestamp)>> {
@@ -182,8 +169,7 @@ impl AccountStore for Database {
     }
 
     async fn release_session(&self, session: &str, expires: Timestamp) -> StoreResult<()> {
-        self.write(sessions::release(session, expires, self.is_sqlite())).await?;
-        Ok(())
+        self.write(sessions::release(session, expires, self.is_sqlite())).await.map(drop)
     }
 
     async fn delete_sessions(&self, released: &[(OrganisationKey, String)]) -> StoreResult<()> {
@@ -223,13 +209,8 @@ impl AccountStore for Database {
 
 impl Database {
     async fn organisation(&self, column: organisations::Column, value: &str) -> StoreResult<Option<OrganisationRef>> {
-        if cannot_exist(value) {
-            return Ok(None);
-        }
         let select = organisations::Entity::find().filter(column.eq(value));
-        let label = Label::select(&["organisation"]);
-        let mut rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
-        Ok(rows.pop().map(convert::organisation_ref))
+        Ok(sql::select(&self.readers(), &select).await?.pop().map(convert::organisation_ref))
     }
 }
 
@@ -246,10 +227,9 @@ pub(super) fn with_username(sql: &mut Sql, username: &str) {
 
 /// Reads the account from a row with the columns of `user_credential`.
 fn account(row: &QueryResult) -> StoreResult<UserAccount> {
-    let credential = user_credential::Model::from_query_result(row, "").map_err(store_error)?;
     let not_before: Option<i64> = get(row, "sessions_not_before")?;
     Ok(UserAccount {
-        credential: convert::credential(credential)?,
+        credential: convert::credential(model(row)?)?,
         sessions_not_before: convert::optional_time(not_before, "user_credential.sessions_not_before")?,
     })
 }

@@ -10,16 +10,14 @@ use access_tokens_domain::store::{
     UserDetails,
 };
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{FromQueryResult, QueryResult};
+use sea_orm::QueryResult;
 
 use crate::administrators::{has_admin, push_has_key};
 use crate::convert::{self, micros};
 use crate::database::Database;
-use crate::entities::api_key;
-use crate::error::store_error;
 use crate::sessions::{self, SessionOwner};
 use crate::sql::label::Label;
-use crate::sql::{Sql, cannot_exist, get};
+use crate::sql::{Sql, cannot_exist, get, model};
 use crate::transaction::Transaction;
 
 /// Sets the statement timeout of one transaction to one minute.
@@ -75,14 +73,13 @@ impl AdministrationStore for Database {
         if cannot_exist(username) {
             return Ok(Disabled::Unknown);
         }
-        let mut transaction = self.begin().await?;
-        transaction.lock_accounts(organisation).await?;
-        let Some(user) = user_by_name(&mut transaction, organisation, username).await? else {
+        let mut transaction = self.begin_on_accounts(organisation).await?;
+        let Some(user) = transaction.user_by_name(organisation, username).await? else {
             return Ok(Disabled::Unknown);
         };
         if user.disabled.is_none()
             && user.permissions.contains(Permission::Admin)
-            && !another_administrator(&mut transaction, organisation, &user.id, now).await?
+            && !transaction.another_administrator(organisation, &user.id, now).await?
         {
             return Ok(Disabled::LastAdmin);
         }
@@ -101,9 +98,8 @@ impl AdministrationStore for Database {
         if cannot_exist(username) {
             return Ok(Change::Unknown);
         }
-        let mut transaction = self.begin().await?;
-        transaction.lock_accounts(organisation).await?;
-        let Some(user) = user_by_name(&mut transaction, organisation, username).await? else {
+        let mut transaction = self.begin_on_accounts(organisation).await?;
+        let Some(user) = transaction.user_by_name(organisation, username).await? else {
             return Ok(Change::Unknown);
         };
         let mut sql = Sql::update(
@@ -128,9 +124,8 @@ impl AdministrationStore for Database {
         if cannot_exist(id) {
             return Ok(Change::Unknown);
         }
-        let mut transaction = self.begin().await?;
-        transaction.lock_accounts(organisation).await?;
-        let Some(key) = key(&mut transaction, organisation, id).await? else { return Ok(Change::Unknown) };
+        let mut transaction = self.begin_on_accounts(organisation).await?;
+        let Some(key) = transaction.api_key(organisation, id).await? else { return Ok(Change::Unknown) };
         let mut sql = Sql::update("api_key", "revoked_date = COALESCE(revoked_date, ");
         sql.bind(micros(now)).push("), secret_hash = ").bind(no_key.as_stored());
         sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id);
@@ -151,9 +146,8 @@ impl AdministrationStore for Database {
         if cannot_exist(old) {
             return Ok(Rotated::Unknown);
         }
-        let mut transaction = self.begin().await?;
-        transaction.lock_accounts(organisation).await?;
-        let Some(key) = key(&mut transaction, organisation, old).await? else { return Ok(Rotated::Unknown) };
+        let mut transaction = self.begin_on_accounts(organisation).await?;
+        let Some(key) = transaction.api_key(organisation, old).await? else { return Ok(Rotated::Unknown) };
         if !key.terms.are_valid(now) {
             return Ok(Rotated::Ended);
         }
@@ -175,6 +169,13 @@ impl AdministrationStore for Database {
 }
 
 impl Database {
+    /// Begins a transaction on the users and keys of an organisation.
+    pub(crate) async fn begin_on_accounts(&self, organisation: OrganisationKey) -> StoreResult<Transaction> {
+        let mut transaction = self.begin().await?;
+        transaction.lock_accounts(organisation).await?;
+        Ok(transaction)
+    }
+
     /// Ends sessions. The same transaction must have changed the row of the user or of the key before.
     pub(crate) async fn end_sessions(
         &self,
@@ -194,38 +195,46 @@ impl Database {
     }
 }
 
-async fn user_by_name(
-    transaction: &mut Transaction,
-    organisation: OrganisationKey,
-    username: &str,
-) -> StoreResult<Option<UserDetails>> {
-    let mut sql = Sql::new(
-        Label::select(&["app_user", "user_credential"]),
-        "SELECT c.user_id, u.username, c.permissions, c.default_unit, c.disabled_date, 0 AS has_password \
-         FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key AND c.user_id = u.id \
-         WHERE u.organisation_key = ",
-    );
-    sql.bind(organisation.0).push(" AND u.username = ").bind(username);
-    transaction.all(sql).await?.first().map(user_details).transpose()
-}
+impl Transaction {
+    async fn user_by_name(
+        &mut self,
+        organisation: OrganisationKey,
+        username: &str,
+    ) -> StoreResult<Option<UserDetails>> {
+        let mut sql = Sql::new(
+            Label::select(&["app_user", "user_credential"]),
+            "SELECT c.user_id, u.username, c.permissions, c.default_unit, c.disabled_date, 0 AS has_password \
+             FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key AND c.user_id = u.id \
+             WHERE u.organisation_key = ",
+        );
+        sql.bind(organisation.0).push(" AND u.username = ").bind(username);
+        self.all(sql).await?.first().map(user_details).transpose()
+    }
 
-/// Reports whether the organisation has an enabled user other than `user` with the permission `admin` and with a
-/// password or a valid key that grants `admin`.
-async fn another_administrator(
-    transaction: &mut Transaction,
-    organisation: OrganisationKey,
-    user: &str,
-    now: Timestamp,
-) -> StoreResult<bool> {
-    let mut sql = Sql::new(
-        Label::select(&["user_credential", "api_key"]),
-        "SELECT c.user_id FROM user_credential c WHERE c.disabled_date IS NULL AND ",
-    );
-    sql.push(&has_admin("c.permissions")).push(" AND c.organisation_key = ").bind(organisation.0);
-    sql.push(" AND c.user_id <> ").bind(user).push(" AND (c.password_hash IS NOT NULL OR ");
-    push_has_key(&mut sql, now);
-    sql.push(")").limit(1);
-    Ok(!transaction.all(sql).await?.is_empty())
+    /// Reports whether the organisation has an enabled user other than `user` with the permission `admin` and with a
+    /// password or a valid key that grants `admin`.
+    async fn another_administrator(
+        &mut self,
+        organisation: OrganisationKey,
+        user: &str,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let mut sql = Sql::new(
+            Label::select(&["user_credential", "api_key"]),
+            "SELECT c.user_id FROM user_credential c WHERE c.disabled_date IS NULL AND ",
+        );
+        sql.push(&has_admin("c.permissions")).push(" AND c.organisation_key = ").bind(organisation.0);
+        sql.push(" AND c.user_id <> ").bind(user).push(" AND (c.password_hash IS NOT NULL OR ");
+        push_has_key(&mut sql, now);
+        sql.push(")").limit(1);
+        Ok(!self.all(sql).await?.is_empty())
+    }
+
+    async fn api_key(&mut self, organisation: OrganisationKey, id: &str) -> StoreResult<Option<ApiKey>> {
+        let mut sql = Sql::select(KEY_COLUMNS, "api_key", " WHERE organisation_key = ");
+        sql.bind(organisation.0).push(" AND id = ").bind(id);
+        self.all(sql).await?.first().map(key_of_row).transpose()
+    }
 }
 
 fn user_details(row: &QueryResult) -> StoreResult<UserDetails> {
@@ -282,18 +291,11 @@ pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &A
     let mut sql = Sql::update("user_credential", "permissions = ");
     sql.bind(names.trim_start_matches(',')).push(" WHERE organisation_key = ").bind(key.organisation.0);
     sql.push(" AND user_id = ").bind(key.user.as_str());
-    transaction.all(sql).await?;
-    Ok(())
-}
-
-async fn key(transaction: &mut Transaction, organisation: OrganisationKey, id: &str) -> StoreResult<Option<ApiKey>> {
-    let mut sql = Sql::select(KEY_COLUMNS, "api_key", " WHERE organisation_key = ");
-    sql.bind(organisation.0).push(" AND id = ").bind(id);
-    transaction.all(sql).await?.first().map(key_of_row).transpose()
+    transaction.all(sql).await.map(drop)
 }
 
 fn key_of_row(row: &QueryResult) -> StoreResult<ApiKey> {
-    convert::api_key(api_key::Model::from_query_result(row, "").map_err(store_error)?)
+    convert::api_key(model(row)?)
 }
 
 fn user_permissions(row: &QueryResult) -> StoreResult<Permissions> {

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 
 use access_tokens_domain::policy::Creation;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{Credential, ImportChanges, ImportRows, Sequence, StoreResult};
+use access_tokens_domain::store::{ImportChanges, ImportRows, Sequence, StoreResult};
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::convert;
@@ -27,12 +27,10 @@ use crate::entities::{
     access_token, accounts_receivable, app_user, business_unit, classification, contact_information, country, industry,
     industry_sector, organisation as organisations, rewards_participant, unit, user_credential,
 };
-use crate::error::store_error;
 use crate::sequence;
 use crate::sessions;
 use crate::sql::connection::Connection;
-use crate::sql::label::Label;
-use crate::sql::{Sql, is_postgres};
+use crate::sql::{self, Sql, is_postgres};
 
 /// Ids of the rows that a transaction has read and locked until its end. Only these may be replaced.
 #[derive(Debug, Default)]
@@ -60,7 +58,7 @@ pub(crate) async fn save<C: Connection>(
         ($module:ident, $convert:path, $values:expr) => {
             if !$values.is_empty() {
                 let rows: StoreResult<Vec<_>> = $values.iter().map(|value| $convert(key, value)).collect();
-                upsert::<$module::Entity, C>(connection, rows?).await?;
+                write::<$module::Entity>(connection, rows?, Existing::Replaced).await?;
             }
         };
     }
@@ -71,7 +69,9 @@ pub(crate) async fn save<C: Connection>(
     // A batch may give the name of one user to another, as it may with the codes of tokens.
     update(connection, "app_user", "username = NULL", key, &users).await?;
     save!(app_user, convert::user_row, changes.users);
-    save_credentials(connection, key, &changes.credentials, locked_rows).await?;
+    let rows = changes.credentials.iter().map(|one| convert::credential_row(key, one)).collect::<StoreResult<_>>()?;
+    write_locked::<user_credential::Entity>(connection, rows, |row| locked_rows.credentials.contains(&row.user_id))
+        .await?;
     sessions::end_after_import(connection, key, changes).await?;
     save!(country, convert::country_row, changes.countries);
     save!(industry, convert::industry_row, changes.industries);
@@ -83,23 +83,16 @@ pub(crate) async fn save<C: Connection>(
     // Removed tokens first: the tokens that replace them have their numbers or codes.
     let removed = &changes.renamed_tokens.iter().map(|(old, _)| old.clone()).collect::<Vec<_>>();
     if is_postgres(connection) {
-        bulk_json::remove::<access_token::Entity, C>(connection, key, removed).await?;
+        bulk_json::remove::<access_token::Entity>(connection, key, removed).await?;
     } else {
-        let (organisation, id) = (access_token::Column::OrganisationKey, access_token::Column::Id);
-        bulk_values::remove::<access_token::Entity, C>(connection, key, organisation, id, removed).await?;
+        bulk_values::remove::<access_token::Entity>(connection, key, access_token::Column::Id, removed).await?;
     }
     for table in ["credential_attempt", "code_issue"] {
         move_counts(connection, table, key, &changes.renamed_tokens).await?;
     }
     free_unique_keys(connection, key, &changes.vacated_tokens).await?;
-    if !changes.tokens.is_empty() {
-        let rows = |new: bool| {
-            let tokens = changes.tokens.iter().filter(move |token| locked_rows.tokens.contains(&token.id) != new);
-            tokens.map(|token| convert::token_row(key, token)).collect::<Vec<_>>()
-        };
-        upsert::<access_token::Entity, C>(connection, rows(false)).await?;
-        insert::<access_token::Entity, C>(connection, rows(true)).await?;
-    }
+    let rows = changes.tokens.iter().map(|token| convert::token_row(key, token)).collect();
+    write_locked::<access_token::Entity>(connection, rows, |row| locked_rows.tokens.contains(&row.id)).await?;
     raise_sequences(connection, key, changes).await
 }
 
@@ -171,28 +164,11 @@ async fn update<C: Connection>(
         if postgres {
             bulk_json::is_one_of(&mut sql, "id", ids)?;
         } else {
-            for (i, id) in ids.iter().enumerate() {
-                sql.push(if i == 0 { " AND id IN (" } else { ", " }).bind(id.as_str());
-            }
-            sql.push(")");
+            sql.push(" AND id IN (").bind_all(ids.iter().map(String::as_str)).push(")");
         }
         sql.all(connection).await?;
     }
     Ok(())
-}
-
-async fn save_credentials<C: Connection>(
-    connection: &C,
-    key: OrganisationKey,
-    credentials: &[Credential],
-    locked_rows: &LockedRows,
-) -> StoreResult<()> {
-    let rows = |new: bool| {
-        let chosen = credentials.iter().filter(move |one| locked_rows.credentials.contains(&one.user) != new);
-        chosen.map(|one| convert::credential_row(key, one)).collect::<StoreResult<Vec<_>>>()
-    };
-    upsert::<user_credential::Entity, C>(connection, rows(false)?).await?;
-    insert::<user_credential::Entity, C>(connection, rows(true)?).await
 }
 
 /// Writes the settings of the organisation, except its id and its name. Increments the version of the organisation if
@@ -212,32 +188,42 @@ async fn save_organisation<C: Connection>(
         sql.push(", definition = ").bind(convert::definition(organisation)?);
     }
     sql.push(" WHERE key = ").bind(key.0);
-    sql.all(connection).await?;
-    Ok(())
+    sql.all(connection).await.map(drop)
 }
 
-/// Inserts whole rows, or replaces them by their primary key.
-async fn upsert<E: EntityTrait, C: Connection>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
+/// Effect of an insert on a stored row with the same primary key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    /// The new row takes its place.
+    Replaced,
+    /// The statement fails.
+    Refused,
+}
+
+/// Inserts whole rows.
+async fn write<E: EntityTrait>(connection: &impl Connection, rows: Vec<E::Model>, existing: Existing) -> StoreResult<()>
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     if is_postgres(connection) {
-        bulk_json::upsert::<E, C>(connection, &rows).await
+        bulk_json::write::<E>(connection, &rows, existing).await
     } else {
-        bulk_values::upsert::<E, C>(connection, rows).await
+        bulk_values::write::<E>(connection, rows, existing).await
     }
 }
 
-/// Inserts whole rows that must not exist yet.
-async fn insert<E: EntityTrait, C: Connection>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
+/// Replaces the rows that the transaction has locked, and inserts all others.
+async fn write_locked<E: EntityTrait>(
+    connection: &impl Connection,
+    rows: Vec<E::Model>,
+    is_locked: impl Fn(&E::Model) -> bool,
+) -> StoreResult<()>
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
-    if is_postgres(connection) {
-        bulk_json::insert::<E, C>(connection, &rows).await
-    } else {
-        bulk_values::insert::<E, C>(connection, rows).await
-    }
+    let (locked, new) = rows.into_iter().partition(is_locked);
+    write::<E>(connection, locked, Existing::Replaced).await?;
+    write::<E>(connection, new, Existing::Refused).await
 }
 
 /// Raises the sequences above the numbers and codes of this batch, so that none of them is issued again. A new prefix
@@ -283,7 +269,6 @@ async fn raise_sequences<C: Connection>(
 
 async fn number_prefix<C: Connection>(connection: &C, key: OrganisationKey) -> StoreResult<String> {
     let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(key.0));
-    let label = Label::select(&["organisation"]);
-    let organisation = organisation.all(&connection.labelled(label)).await.map_err(store_error)?.pop();
+    let organisation = sql::select(connection, &organisation).await?.pop();
     Ok(organisation.map(|row| row.number_prefix).unwrap_or_default())
 }

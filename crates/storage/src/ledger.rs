@@ -15,10 +15,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select, Value};
 use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::entities::{code_issue, credential_attempt};
-use crate::error::store_error;
-use crate::sql::connection::Connection;
-use crate::sql::label::Label;
-use crate::sql::{Sql, cannot_exist};
+use crate::sql::{self, Sql};
 
 impl LedgerStore for Database {
     async fn attempts(
@@ -28,8 +25,8 @@ impl LedgerStore for Database {
         kind: SecretKind,
     ) -> StoreResult<Entry<Attempts>> {
         let select = of_subject(organisation, subject).filter(credential_attempt::Column::Kind.eq(kind.name()));
-        let found = self.find_attempts(select, subject).await?.pop();
-        Ok(found.map(|(_, entry)| entry).unwrap_or_default())
+        let found = sql::select(&self.readers(), &select).await?.pop();
+        found.map(convert::attempts_of_any_kind).transpose().map(Option::unwrap_or_default)
     }
 
     async fn all_attempts(
@@ -37,7 +34,8 @@ impl LedgerStore for Database {
         organisation: OrganisationKey,
         subject: &str,
     ) -> StoreResult<Vec<(SecretKind, Entry<Attempts>)>> {
-        let mut found = self.find_attempts(of_subject(organisation, subject), subject).await?;
+        let rows = sql::select(&self.readers(), &of_subject(organisation, subject)).await?;
+        let mut found: Vec<_> = rows.into_iter().map(convert::attempts).collect::<StoreResult<_>>()?;
         found.sort_by_key(|(kind, _)| *kind);
         Ok(found)
     }
@@ -61,8 +59,7 @@ impl LedgerStore for Database {
         kind: SecretKind,
         at: Timestamp,
     ) -> StoreResult<()> {
-        self.write(Row::attempts(organisation, subject, kind.name()).count_refused(at)).await?;
-        Ok(())
+        self.write(Row::attempts(organisation, subject, kind.name()).count_refused(at)).await.map(drop)
     }
 
     async fn issues(
@@ -71,16 +68,12 @@ impl LedgerStore for Database {
         subject: &str,
         kind: SecretKind,
     ) -> StoreResult<Entry<Issues>> {
-        if cannot_exist(subject) {
-            return Ok(Entry::default());
-        }
         let select = code_issue::Entity::find()
             .filter(code_issue::Column::OrganisationKey.eq(organisation.0))
             .filter(code_issue::Column::Subject.eq(subject))
             .filter(code_issue::Column::Kind.eq(kind.name()));
-        let mut rows =
-            select.all(&self.readers().labelled(Label::select(&["code_issue"]))).await.map_err(store_error)?;
-        rows.pop().map(convert::issues).transpose().map(Option::unwrap_or_default)
+        let found = sql::select(&self.readers(), &select).await?.pop();
+        found.map(convert::issues).transpose().map(Option::unwrap_or_default)
     }
 
     async fn save_issues(
@@ -93,21 +86,6 @@ impl LedgerStore for Database {
         let row = Row { table: "code_issue", organisation, subject, kind: kind.name() };
         let columns = convert::issues_columns(&issues.state);
         Ok(self.write(row.save(issues.revision, columns)).await?.first().is_some())
-    }
-}
-
-impl Database {
-    async fn find_attempts(
-        &self,
-        select: Select<credential_attempt::Entity>,
-        subject: &str,
-    ) -> StoreResult<Vec<(SecretKind, Entry<Attempts>)>> {
-        if cannot_exist(subject) {
-            return Ok(Vec::new());
-        }
-        let label = Label::select(&["credential_attempt"]);
-        let rows = select.all(&self.readers().labelled(label)).await.map_err(store_error)?;
-        rows.into_iter().map(convert::attempts).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Log-ins of users: accounts, known networks, and attempts of the kind PASSWORD in the ledger.
 
+use std::collections::BTreeSet;
+
 use access_tokens_domain::attempts::{Attempts, SERIES_LIFETIME};
 use access_tokens_domain::login::{
     KNOWN_NETWORK_LIFETIME, KnownNetwork, LoginAccount, NETWORK_LOCK, Network, subject_prefix, user_of_subject,
@@ -8,16 +10,14 @@ use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{AccountStore, Entry, LoginStore, Store, StoreResult, Transaction as _, Unlocked};
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{FromQueryResult, QueryResult};
+use sea_orm::QueryResult;
 
 use crate::accounts::with_username;
 use crate::convert::{self, micros, optional_time};
 use crate::database::Database;
-use crate::entities::{credential_attempt, user_credential};
-use crate::error::store_error;
 use crate::ledger::Row;
 use crate::sql::label::Label;
-use crate::sql::{Sql, get};
+use crate::sql::{Sql, get, model};
 
 const PASSWORD_KIND: &str = "PASSWORD";
 
@@ -62,7 +62,7 @@ impl LoginStore for Database {
         sql.bind(organisation.0).push(" AND subject = ").bind(subject).push(" AND kind = ").bind(PASSWORD_KIND);
         let rows = sql.find(&self.readers()).await?;
         let Some(row) = rows.first() else { return Ok(Entry::default()) };
-        convert::attempts_of_any_kind(credential_attempt::Model::from_query_result(row, "").map_err(store_error)?)
+        convert::attempts_of_any_kind(model(row)?)
     }
 
     async fn save_login_attempts(
@@ -82,8 +82,7 @@ impl LoginStore for Database {
         subject: &str,
         at: Timestamp,
     ) -> StoreResult<()> {
-        self.write(Row::attempts(organisation, subject, PASSWORD_KIND).count_refused(at)).await?;
-        Ok(())
+        self.write(Row::attempts(organisation, subject, PASSWORD_KIND).count_refused(at)).await.map(drop)
     }
 
     async fn remember_login(
@@ -105,8 +104,7 @@ impl LoginStore for Database {
         let mut sql = Sql::update("user_credential", "first_login_date = COALESCE(first_login_date, ");
         sql.bind(micros(at)).push("), last_login_date = ").bind(micros(at));
         sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND user_id = ").bind(user);
-        self.write(sql).await?;
-        Ok(())
+        self.write(sql).await.map(drop)
     }
 
     async fn enter_networks(&self, organisation: OrganisationKey, user: &str, networks: &[Network]) -> StoreResult<()> {
@@ -119,8 +117,7 @@ impl LoginStore for Database {
             sql.push(", ").bind(network.as_str()).push(", NULL)");
         }
         sql.push(" ON CONFLICT (organisation_key, user_id, network) DO UPDATE SET last_date = NULL");
-        self.write(sql).await?;
-        Ok(())
+        self.write(sql).await.map(drop)
     }
 
     async fn replace_password(
@@ -174,11 +171,9 @@ impl LoginStore for Database {
         subjects(&mut sql, organisation, "login/");
         sql.push(" AND locked_until > ").bind(micros(now)).push(" ORDER BY subject").limit(MAX_LOCKED);
         let rows = sql.find(&self.readers()).await?;
-        let subjects: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get("", "subject")).collect();
-        let mut users: Vec<_> = subjects.map_err(store_error)?.iter().filter_map(|one| user_of_subject(one)).collect();
-        users.sort();
-        users.dedup();
-        Ok(users)
+        let subjects: Vec<String> = rows.iter().map(|row| get(row, "subject")).collect::<StoreResult<_>>()?;
+        let users: BTreeSet<_> = subjects.iter().filter_map(|one| user_of_subject(one)).collect();
+        Ok(users.into_iter().collect())
     }
 
     async fn count_passwords(&self, current: &[String]) -> StoreResult<(u64, u64)> {
@@ -192,8 +187,7 @@ impl LoginStore for Database {
         sql.push(") AS others FROM user_credential WHERE password_hash IS NOT NULL");
         let rows = sql.find(&self.readers()).await?;
         let count = |column: &str| -> StoreResult<u64> {
-            let count: Option<i64> =
-                rows.first().map(|row| row.try_get("", column)).transpose().map_err(store_error)?;
+            let count: Option<i64> = rows.first().map(|row| get(row, column)).transpose()?;
             Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
         };
         Ok((count("passwords")?, count("others")?))
@@ -234,16 +228,12 @@ fn subjects(sql: &mut Sql, organisation: OrganisationKey, prefix: &str) {
 }
 
 fn account(row: &QueryResult) -> StoreResult<LoginAccount> {
-    let credential = user_credential::Model::from_query_result(row, "").map_err(store_error)?;
-    let first_login: Option<i64> = row.try_get("", "first_login_date").map_err(store_error)?;
-    let network: Option<String> = row.try_get("", "known_network").map_err(store_error)?;
-    let last_login: Option<i64> = row.try_get("", "known_last_date").map_err(store_error)?;
-    let entered: i64 = row.try_get("", "entered_networks").map_err(store_error)?;
-    let last_login = optional_time(last_login, "known_network.last_date")?;
+    let network: Option<String> = get(row, "known_network")?;
+    let last_login = optional_time(get(row, "known_last_date")?, "known_network.last_date")?;
     Ok(LoginAccount {
-        credential: convert::credential(credential)?,
-        first_login: optional_time(first_login, "user_credential.first_login_date")?,
+        credential: convert::credential(model(row)?)?,
+        first_login: optional_time(get(row, "first_login_date")?, "user_credential.first_login_date")?,
         network: network.map(|_| KnownNetwork { last_login }),
-        has_entered_networks: entered > 0,
+        has_entered_networks: get::<i64>(row, "entered_networks")? > 0,
     })
 }

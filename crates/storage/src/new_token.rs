@@ -9,7 +9,6 @@ use sea_orm::Value;
 
 use crate::convert;
 use crate::entities::access_token::Model;
-use crate::error::store_error;
 use crate::sql::Sql;
 use crate::sql::connection::Connection;
 use crate::sql::label::Label;
@@ -30,9 +29,7 @@ pub(crate) async fn insert<C: Connection>(
     organisation: OrganisationKey,
     token: &AccessToken,
 ) -> StoreResult<()> {
-    let statement = sql(organisation, token).statement(connection.backend());
-    connection.run(LABEL, statement).await.map_err(store_error)?;
-    Ok(())
+    sql(organisation, token).all(connection).await.map(drop)
 }
 
 /// Returns the statement for a number of tokens from 1 to [`MAX_TOKENS`]. Its parameters are the values of each token.

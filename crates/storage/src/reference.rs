@@ -10,16 +10,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
-use sea_orm::{ColumnTrait, EntityName, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::convert;
 use crate::entities::{
     app_user, business_unit, classification, country, industry, industry_sector, organisation as organisations, unit,
 };
-use crate::error::{Failure, store_error};
-use crate::sql::Sql;
+use crate::error::Failure;
 use crate::sql::connection::Connection;
-use crate::sql::label::Label;
+use crate::sql::{self, Sql, get};
 
 /// Maximum size of all snapshots together, as [`size`] measures it, in bytes. Above it, the least recently used
 /// snapshots are removed; the newest one stays, however large it is.
@@ -82,17 +81,9 @@ fn size(reference: &Reference) -> usize {
     let Reference { version: _, organisation, units, business_units, users, .. } = reference;
     let Reference { countries, industries, industry_sectors, classifications, .. } = reference;
     let mut counter = Counter(0);
-    let written = [
-        serde_json::to_writer(&mut counter, organisation),
-        serde_json::to_writer(&mut counter, units),
-        serde_json::to_writer(&mut counter, business_units),
-        serde_json::to_writer(&mut counter, users),
-        serde_json::to_writer(&mut counter, countries),
-        serde_json::to_writer(&mut counter, industries),
-        serde_json::to_writer(&mut counter, industry_sectors),
-        serde_json::to_writer(&mut counter, classifications),
-    ];
-    debug_assert!(written.iter().all(Result::is_ok), "every field has a form in JSON");
+    let parts = (organisation, units, business_units, users, countries, industries, industry_sectors, classifications);
+    let written = serde_json::to_writer(&mut counter, &parts);
+    debug_assert!(written.is_ok(), "every field has a form in JSON");
     counter.0
 }
 
@@ -116,7 +107,7 @@ pub(crate) async fn version<C: Connection>(connection: &C, organisation: Organis
     sql.bind(organisation.0);
     let rows = sql.all(connection).await?;
     let row = rows.first().ok_or_else(|| unknown_organisation(organisation))?;
-    row.try_get("", "directory_version").map_err(store_error)
+    get(row, "directory_version")
 }
 
 /// Reads a whole snapshot. It is consistent only inside a transaction that sees one state, or that excludes writers.
@@ -124,15 +115,12 @@ pub(crate) async fn load<C: Connection>(connection: &C, key: OrganisationKey) ->
     macro_rules! by_id {
         ($module:ident, $convert:path) => {{
             let rows = $module::Entity::find().filter($module::Column::OrganisationKey.eq(key.0));
-            let label = Label::on("SELECT", $module::Entity.table_name());
-            let rows = rows.all(&connection.labelled(label)).await.map_err(store_error)?;
+            let rows = sql::select(connection, &rows).await?;
             rows.into_iter().map(|row| Ok((row.id.clone(), $convert(row)?))).collect::<StoreResult<HashMap<_, _>>>()?
         }};
     }
     let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(key.0));
-    let label = Label::select(&["organisation"]);
-    let organisation = organisation.all(&connection.labelled(label)).await.map_err(store_error)?.pop();
-    let organisation = organisation.ok_or_else(|| unknown_organisation(key))?;
+    let organisation = sql::select(connection, &organisation).await?.pop().ok_or_else(|| unknown_organisation(key))?;
     Ok(Reference {
         version: organisation.directory_version,
         organisation: convert::organisation(organisation)?,

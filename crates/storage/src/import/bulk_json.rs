@@ -9,13 +9,14 @@
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
-use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait, PrimaryKeyToColumn, Value};
+use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait, PrimaryKeyToColumn, QueryResult, Value};
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 
+use super::Existing;
 use crate::error::{Failure, store_error};
-use crate::sql::Sql;
 use crate::sql::connection::Connection;
 use crate::sql::label::Label;
+use crate::sql::{Sql, model};
 
 /// Disables sorting; runs before [`with_keys`] and [`lock`] in a transaction. The planner then cannot use an index that
 /// does not return the rows in the order of the keys, even if it estimates a lower cost for such an index.
@@ -24,61 +25,54 @@ pub(super) async fn begin<C: Connection>(connection: &C) -> StoreResult<()> {
 }
 
 /// Returns the rows of an organisation that have one of these keys in a unique column.
-pub(super) async fn with_keys<E: EntityTrait, C: Connection>(
-    connection: &C,
+pub(super) async fn with_keys<E: EntityTrait>(
+    connection: &impl Connection,
     organisation: OrganisationKey,
     column: E::Column,
     keys: &[String],
 ) -> StoreResult<Vec<E::Model>> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = look_up::<E>(organisation, &columns::<E>().join(", "), column, keys, "")?;
-    let (connection, statement) = (connection.labelled(sql.label), sql.statement(connection.backend()));
-    E::find().from_raw_sql(statement).all(&connection).await.map_err(store_error)
+    let rows = look_up::<E>(connection, organisation, &columns::<E>().join(", "), column, keys, "").await?;
+    rows.iter().map(model).collect()
 }
 
 /// Returns the ids of the rows of an organisation that have one of these keys in a unique column.
-pub(super) async fn ids<E: EntityTrait, C: Connection>(
-    connection: &C,
+pub(super) async fn ids<E: EntityTrait>(
+    connection: &impl Connection,
     organisation: OrganisationKey,
     column: E::Column,
     id: E::Column,
     keys: &[String],
 ) -> StoreResult<Vec<String>> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = look_up::<E>(organisation, id.as_str(), column, keys, "")?.all(connection).await?;
+    let rows = look_up::<E>(connection, organisation, id.as_str(), column, keys, "").await?;
     rows.iter().map(|row| row.try_get_by_index(0).map_err(store_error)).collect()
 }
 
 /// Locks and reads the rows with these ids, which must be sorted. It waits for each row and locks it in this order
 /// until the end of the transaction: transactions that lock rows in one order cannot deadlock. Each row is returned as
 /// the last transaction that changed it has left it.
-pub(super) async fn lock<E: EntityTrait, C: Connection>(
-    connection: &C,
+pub(super) async fn lock<E: EntityTrait>(
+    connection: &impl Connection,
     organisation: OrganisationKey,
     id: E::Column,
     ids: &[String],
 ) -> StoreResult<Vec<E::Model>> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = look_up::<E>(organisation, &columns::<E>().join(", "), id, ids, " FOR UPDATE")?;
-    let (connection, statement) = (connection.labelled(sql.label), sql.statement(connection.backend()));
-    E::find().from_raw_sql(statement).all(&connection).await.map_err(store_error)
+    let rows = look_up::<E>(connection, organisation, &columns::<E>().join(", "), id, ids, " FOR UPDATE").await?;
+    rows.iter().map(model).collect()
 }
 
-/// Returns a statement that looks up each key by the index of its column. The outer loop is the list of keys, so that
-/// rows are returned in its order.
-fn look_up<E: EntityTrait>(
+/// Looks up each key by the index of its column. The outer loop of the statement is the list of keys, so that rows are
+/// returned in its order.
+async fn look_up<E: EntityTrait>(
+    connection: &impl Connection,
     organisation: OrganisationKey,
     columns: &str,
     column: E::Column,
     keys: &[String],
     lock: &str,
-) -> StoreResult<Sql> {
+) -> StoreResult<Vec<QueryResult>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
     let table = E::default().table_name();
     let mut sql = Sql::new(Label::on("SELECT", table), "SELECT ");
     sql.push(columns).push(" FROM pg_catalog.json_array_elements_text(CAST(").bind(json(&keys)?);
@@ -89,12 +83,12 @@ fn look_up<E: EntityTrait>(
     sql.push(&format!(
         " AND {column} >= asked.key AND {column} <= asked.key ORDER BY {column} LIMIT 1{lock}) AS found"
     ));
-    Ok(sql)
+    sql.all(connection).await
 }
 
 /// Removes rows by their ids.
-pub(super) async fn remove<E: EntityTrait, C: Connection>(
-    connection: &C,
+pub(super) async fn remove<E: EntityTrait>(
+    connection: &impl Connection,
     organisation: OrganisationKey,
     ids: &[String],
 ) -> StoreResult<()> {
@@ -107,8 +101,7 @@ pub(super) async fn remove<E: EntityTrait, C: Connection>(
     let mut sql = Sql::delete(E::default().table_name(), " WHERE organisation_key = ");
     sql.bind(organisation.0);
     is_one_of(&mut sql, "id", ids)?;
-    sql.all(connection).await?;
-    Ok(())
+    sql.all(connection).await.map(drop)
 }
 
 /// Appends the condition that a column has one of these values.
@@ -121,38 +114,28 @@ pub(super) fn is_one_of(sql: &mut Sql, column: &str, values: &[String]) -> Store
     Ok(())
 }
 
-/// Inserts whole rows, or replaces them by their primary key.
-pub(super) async fn upsert<E: EntityTrait, C: Connection>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
+/// Inserts whole rows.
+pub(super) async fn write<E: EntityTrait>(
+    connection: &impl Connection,
+    rows: &[E::Model],
+    existing: Existing,
+) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let columns = columns::<E>();
-    let keys: Vec<_> = E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect();
-    let values = columns.iter().filter(|column| !keys.contains(column));
-    let values: Vec<_> = values.map(|column| format!("{column} = excluded.{column}")).collect();
-    let mut sql = new_rows::<E>(rows)?;
-    sql.push(&format!(" ON CONFLICT ({}) DO UPDATE SET {}", keys.join(", "), values.join(", ")));
-    sql.all(connection).await?;
-    Ok(())
-}
-
-/// Inserts whole rows that must not exist yet.
-pub(super) async fn insert<E: EntityTrait, C: Connection>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
-    if !rows.is_empty() {
-        new_rows::<E>(rows)?.all(connection).await?;
-    }
-    Ok(())
-}
-
-fn new_rows<E: EntityTrait>(rows: &[E::Model]) -> StoreResult<Sql> {
-    let (table, columns) = (E::default().table_name(), columns::<E>().join(", "));
+    let (table, columns) = (E::default().table_name(), columns::<E>());
+    let list = columns.join(", ");
     // The name of the table is a type too. Columns that a JSON row leaves out are NULL.
-    let mut sql = Sql::insert(
-        table,
-        &format!("({columns}) SELECT {columns} FROM pg_catalog.json_populate_recordset(NULL::{table}, CAST("),
-    );
+    let from = format!("({list}) SELECT {list} FROM pg_catalog.json_populate_recordset(NULL::{table}, CAST(");
+    let mut sql = Sql::insert(table, &from);
     sql.bind(json(&rows.iter().map(Row).collect::<Vec<_>>())?).push(" AS json))");
-    Ok(sql)
+    if existing == Existing::Replaced {
+        let keys: Vec<_> = E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect();
+        let values = columns.iter().filter(|column| !keys.contains(column));
+        let values: Vec<_> = values.map(|column| format!("{column} = excluded.{column}")).collect();
+        sql.push(&format!(" ON CONFLICT ({}) DO UPDATE SET {}", keys.join(", "), values.join(", ")));
+    }
+    sql.all(connection).await.map(drop)
 }
 
 fn columns<E: EntityTrait>() -> Vec<&'static str> {

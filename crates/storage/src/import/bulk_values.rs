@@ -6,75 +6,73 @@
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, Iterable, PrimaryKeyToColumn, QueryFilter};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IntoActiveModel, Iterable, PrimaryKeyToColumn, QueryFilter};
 
-use crate::error::store_error;
+use super::Existing;
 use crate::sql::connection::Connection;
-use crate::sql::label::Label;
+use crate::sql::{Sql, model};
 
 const KEY_BATCH_SIZES: [usize; 2] = [256, 16];
 const ROW_BATCH_SIZES: [usize; 4] = [64, 16, 4, 1];
 
 /// Returns the rows of an organisation that have one of these keys.
-pub(super) async fn with_keys<E: EntityTrait, C: Connection>(
-    connection: &C,
+pub(super) async fn with_keys<E: EntityTrait>(
+    connection: &impl Connection,
     organisation: OrganisationKey,
-    organisation_column: E::Column,
     column: E::Column,
     keys: &[String],
 ) -> StoreResult<Vec<E::Model>> {
-    let (mut rows, label) = (Vec::new(), Label::on("SELECT", E::default().table_name()));
+    let mut rows = Vec::new();
     for keys in padded(keys) {
-        let select = E::find().filter(organisation_column.eq(organisation.0)).filter(column.is_in(keys));
-        rows.extend(select.all(&connection.labelled(label)).await.map_err(store_error)?);
+        let select = E::find().filter(is_of::<E>(organisation)).filter(column.is_in(keys));
+        for row in Sql::of_entity::<E>("SELECT", &select, DbBackend::Sqlite).all(connection).await? {
+            rows.push(model(&row)?);
+        }
     }
     Ok(rows)
 }
 
 /// Removes rows by their ids.
-pub(super) async fn remove<E: EntityTrait, C: Connection>(
-    connection: &C,
+pub(super) async fn remove<E: EntityTrait>(
+    connection: &impl Connection,
     organisation: OrganisationKey,
-    organisation_column: E::Column,
     id: E::Column,
     ids: &[String],
 ) -> StoreResult<()> {
-    let label = Label::on("DELETE", E::default().table_name());
     for ids in padded(ids) {
-        let delete = E::delete_many().filter(organisation_column.eq(organisation.0)).filter(id.is_in(ids));
-        delete.exec(&connection.labelled(label)).await.map_err(store_error)?;
+        let delete = E::delete_many().filter(is_of::<E>(organisation)).filter(id.is_in(ids));
+        Sql::of_entity::<E>("DELETE", &delete, DbBackend::Sqlite).all(connection).await?;
     }
     Ok(())
 }
 
-/// Inserts whole rows, or replaces them by their primary key.
-pub(super) async fn upsert<E: EntityTrait, C: Connection>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
+/// Returns the condition that a row belongs to an organisation.
+fn is_of<E: EntityTrait>(organisation: OrganisationKey) -> Expr {
+    Expr::col((E::default(), "organisation_key")).eq(organisation.0)
+}
+
+/// Inserts whole rows.
+pub(super) async fn write<E: EntityTrait>(
+    connection: &impl Connection,
+    rows: Vec<E::Model>,
+    existing: Existing,
+) -> StoreResult<()>
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     let keys: Vec<E::Column> = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect();
     let is_key = |column: &E::Column| keys.iter().any(|key| key.as_column_ref() == column.as_column_ref());
     let values: Vec<E::Column> = E::Column::iter().filter(|column| !is_key(column)).collect();
-    let (mut rest, label) = (rows.into_iter(), Label::on("INSERT", E::default().table_name()));
+    let mut rest = rows.into_iter();
     while let Some(size) = ROW_BATCH_SIZES.into_iter().find(|size| *size <= rest.len()) {
         let rows = rest.by_ref().take(size).map(IntoActiveModel::into_active_model);
-        let replace = OnConflict::columns(keys.iter().copied()).update_columns(values.iter().copied()).to_owned();
-        let insert = E::insert_many(rows).on_conflict(replace);
-        insert.exec_without_returning(&connection.labelled(label)).await.map_err(store_error)?;
-    }
-    Ok(())
-}
-
-/// Inserts whole rows that must not exist yet.
-pub(super) async fn insert<E: EntityTrait, C: Connection>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
-where
-    E::Model: IntoActiveModel<E::ActiveModel>,
-{
-    let (mut rest, label) = (rows.into_iter(), Label::on("INSERT", E::default().table_name()));
-    while let Some(size) = ROW_BATCH_SIZES.into_iter().find(|size| *size <= rest.len()) {
-        let rows = rest.by_ref().take(size).map(IntoActiveModel::into_active_model);
-        E::insert_many(rows).exec_without_returning(&connection.labelled(label)).await.map_err(store_error)?;
+        let mut insert = E::insert_many(rows);
+        if existing == Existing::Replaced {
+            let replace = OnConflict::columns(keys.iter().copied()).update_columns(values.iter().copied()).to_owned();
+            insert = insert.on_conflict(replace);
+        }
+        Sql::of_entity::<E>("INSERT", &insert, DbBackend::Sqlite).all(connection).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sea_orm::{DbBackend, QueryResult, Statement, TryGetable, Value};
+use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryResult, QueryTrait, Select, Statement, TryGetable, Value};
 
 use access_tokens_domain::store::StoreResult;
 
@@ -47,6 +47,17 @@ impl Sql {
         Self { label, text: text.to_owned(), values }
     }
 
+    /// Takes a statement that sea-orm has built on the table of an entity.
+    pub(crate) fn of_entity<E: EntityTrait>(
+        operation: &'static str,
+        query: &impl QueryTrait,
+        backend: DbBackend,
+    ) -> Self {
+        let Statement { sql, values, .. } = query.build(backend);
+        let label = Label::on(operation, E::default().table_name());
+        Self { label, text: sql, values: values.map(|values| values.0).unwrap_or_default() }
+    }
+
     /// Returns the text, for [`Self::fixed`].
     pub(crate) fn into_text(self) -> String {
         self.text
@@ -67,6 +78,14 @@ impl Sql {
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
         let _ = write!(self.text, "${}", self.values.len());
+        self
+    }
+
+    /// Appends values as parameters, with commas between them.
+    pub(crate) fn bind_all(&mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> &mut Self {
+        for (place, value) in values.into_iter().enumerate() {
+            self.push(if place == 0 { "" } else { ", " }).bind(value);
+        }
         self
     }
 
@@ -97,6 +116,15 @@ impl Sql {
     }
 }
 
+/// Runs a select of sea-orm. Returns no rows if a value cannot be stored.
+pub(crate) async fn select<E: EntityTrait>(
+    connection: &impl Connection,
+    select: &Select<E>,
+) -> StoreResult<Vec<E::Model>> {
+    let rows = Sql::of_entity::<E>("SELECT", select, connection.backend()).find(connection).await?;
+    rows.iter().map(model).collect()
+}
+
 /// Reports whether a text cannot be stored. PostgreSQL has no text with a NUL character, and fails on one in a
 /// condition, which no row can match.
 pub(crate) fn cannot_exist(text: &str) -> bool {
@@ -110,6 +138,11 @@ pub(crate) fn quoted(name: &str) -> String {
 
 pub(crate) fn get<T: TryGetable>(row: &QueryResult, column: &str) -> StoreResult<T> {
     row.try_get("", column).map_err(store_error)
+}
+
+/// Reads the columns of an entity, by their names.
+pub(crate) fn model<M: FromQueryResult>(row: &QueryResult) -> StoreResult<M> {
+    M::from_query_result(row, "").map_err(store_error)
 }
 
 pub(crate) fn is_postgres<C: Connection>(connection: &C) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sea_orm::sqlx;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, RuntimeErr, Statement};
 
 use crate::postgres::query_batcher::QueryBatcher;
 use crate::sql::connection::Connection;
@@ -41,20 +41,8 @@ impl Connection for Executor {
         }
     }
 
-    async fn run(&self, label: Label, statement: Statement) -> Result<ExecResult, DbErr> {
-        label.check(&statement.sql);
-        match self {
-            Self::Pool(connection, observer) => {
-                observe(observer, self.backend(), label, connection.execute_raw(statement)).await
-            }
-            Self::Postgres(batcher) => {
-                Box::pin(batcher.execute(label, statement)).await.map(ExecResult::from).map_err(failed)
-            }
-        }
-    }
-
     async fn set(&self, settings: &str) -> Result<(), DbErr> {
-        self.run(Label::OTHER, Statement::from_string(self.backend(), settings)).await.map(drop)
+        self.fetch_rows(Label::OTHER, Statement::from_string(self.backend(), settings)).await.map(drop)
     }
 }
 

@@ -8,4 +8,4 @@ pub(crate) mod observer;
 pub(crate) mod row_reader;
 pub(crate) mod tables;
 
-pub(crate) use builder::{Sql, cannot_exist, get, is_postgres, quoted};
+pub(crate) use builder::{Sql, cannot_exist, get, is_postgres, model, quoted, select};
