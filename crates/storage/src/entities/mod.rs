@@ -38,30 +38,30 @@ macro_rules! entities {
     )+};
 }
 
-/// Defines entities whose rows are also read by position. Their primary key is the organisation and the id.
+/// Defines entities whose rows are also read by position. Their primary key is the organisation and an id.
 macro_rules! positional_entities {
     ($(
         $(#[$doc:meta])*
         $name:literal $table:ident {
-            $($column:ident: $type:ty,)+
+            $id:ident; $($column:ident: $type:ty,)+
         }
     )+) => {
         entities! {$(
             $(#[$doc])*
             $name $table {
-                organisation_key: i32, id: String; $($column: $type,)+
+                organisation_key: i32, $id: String; $($column: $type,)+
             }
         )+}
 
         $(impl TableRow for $table::Model {
-            const COLUMNS: &'static [&'static str] = &["id", $(stringify!($column)),+];
+            const COLUMNS: &'static [&'static str] = &[stringify!($id), $(stringify!($column)),+];
 
             fn read(row_reader: &mut RowReader<'_>, organisation_key: i32) -> StoreResult<Self> {
-                Ok(Self { organisation_key, id: row_reader.read()?, $($column: row_reader.read()?),+ })
+                Ok(Self { organisation_key, $id: row_reader.read()?, $($column: row_reader.read()?),+ })
             }
 
             fn into_values(self) -> Vec<Value> {
-                vec![self.organisation_key.into(), self.id.into(), $(self.$column.into()),+]
+                vec![self.organisation_key.into(), self.$id.into(), $(self.$column.into()),+]
             }
         })+
     };
@@ -152,13 +152,6 @@ entities! {
         cooldown_arrival: Option<i64>,
         day_arrival: Option<i64>,
     }
-    /// Passwords and permissions of users; `permissions` is a comma-separated list of names.
-    "user_credential" user_credential {
-        organisation_key: i32, user_id: String;
-        password_hash: Option<String>,
-        permissions: String,
-        default_unit: Option<String>,
-    }
     /// API keys. The id is the public part of the key, unique over all organisations. Columns that no check of a caller
     /// needs are left out.
     "api_key" api_key {
@@ -175,8 +168,16 @@ entities! {
 }
 
 positional_entities! {
+    /// Passwords and permissions of users; `permissions` is a comma-separated list of names.
+    "user_credential" user_credential {
+        user_id;
+        password_hash: Option<String>,
+        permissions: String,
+        default_unit: Option<String>,
+    }
     /// Contact information. `demographics` and `company_profile` are JSON documents, because no lookup uses their content.
     "contact_information" contact_information {
+        id;
         contact_type: Option<String>,
         life_cycle_state: Option<String>,
         name: Option<String>,
@@ -190,6 +191,7 @@ positional_entities! {
     }
     /// Accounts receivable.
     "accounts_receivable" accounts_receivable {
+        id;
         number: Option<String>,
         name: Option<String>,
         life_cycle_state: String,
@@ -197,12 +199,14 @@ positional_entities! {
     }
     /// Rewards participants.
     "rewards_participant" rewards_participant {
+        id;
         number: Option<String>,
         life_cycle_state: Option<String>,
         accounts_receivable: Option<String>,
     }
     /// Access tokens. The table holds secrets only as hashes and sealed codes; their keys are not in the database.
     "access_token" access_token {
+        id;
         number: String,
         life_cycle_state: String,
         life_cycle_state_date: Option<i64>,

@@ -14,11 +14,13 @@ use std::os::unix::fs::FileExt;
 use access_tokens_domain::directory::AccountsReceivable;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{DraftStore, ImportChanges, ImportKeys, ImportRows, StoreResult};
-use sea_orm::{ActiveModelTrait, EntityTrait, Iterable, ModelTrait, TryIntoModel, Value};
+use rusqlite::types::{Value, ValueRef};
 
 use crate::convert;
-use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant, user_credential};
-use crate::error::{Failure, store_error};
+use crate::entities::accounts_receivable;
+use crate::error::Failure;
+use crate::sql::row_reader::{RowReader, TableRow};
+use crate::sqlite::writer::borrowed_value;
 
 /// Number of chains of the index. Their heads take 8 MiB.
 const CHAINS: usize = 1 << 21;
@@ -67,24 +69,17 @@ struct Entry {
 }
 
 impl Entry {
-    fn to_bytes(self) -> [u8; ENTRY_BYTES] {
-        let mut bytes = [0; ENTRY_BYTES];
-        bytes[..8].copy_from_slice(&self.hash.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.row.offset.to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.row.length.to_le_bytes());
-        bytes[20..].copy_from_slice(&self.previous.to_le_bytes());
-        bytes
+    fn append_to(self, out: &mut Vec<u8>) {
+        out.extend(self.hash.to_le_bytes());
+        out.extend(self.row.offset.to_le_bytes());
+        out.extend(self.row.length.to_le_bytes());
+        out.extend(self.previous.to_le_bytes());
     }
 
-    fn from_bytes(bytes: [u8; ENTRY_BYTES]) -> Self {
-        let mut rest = &bytes[..];
-        let mut word = |size: usize| {
-            let (first, others) = rest.split_at(size);
-            rest = others;
-            first.iter().rev().fold(0_u64, |word, byte| (word << 8) | u64::from(*byte))
-        };
-        let (hash, offset, length, previous) = (word(8), word(8), word(4) as u32, word(4) as u32);
-        Self { hash, row: RowLocation { offset, length }, previous }
+    fn read(rest: &mut &[u8]) -> io::Result<Self> {
+        let hash = u64::from_le_bytes(bytes(rest)?);
+        let row = RowLocation { offset: u64::from_le_bytes(bytes(rest)?), length: u32::from_le_bytes(bytes(rest)?) };
+        Ok(Self { hash, row, previous: u32::from_le_bytes(bytes(rest)?) })
     }
 }
 
@@ -115,10 +110,10 @@ impl DraftFile {
     }
 
     /// Adds a row to a batch, with the keys by which it is found.
-    fn add<'k, M: ModelTrait>(
+    fn add<'k>(
         &mut self,
         batch: &mut Batch,
-        row: &M,
+        row: impl TableRow,
         keys: impl IntoIterator<Item = (Key, Option<&'k str>)>,
     ) -> StoreResult<()> {
         let start = batch.rows.len();
@@ -138,67 +133,66 @@ impl DraftFile {
         let entry = Entry { hash, row, previous: *head };
         self.entries = self.entries.checked_add(1).ok_or_else(|| Failure::fault("too many drafts of a check"))?;
         *head = self.entries;
-        batch.entries.extend(entry.to_bytes());
+        entry.append_to(&mut batch.entries);
         Ok(())
     }
 
     /// Reads an entry of the index by its number, from 1.
-    fn entry(&self, number: u32) -> StoreResult<Entry> {
+    fn entry(&self, number: u32) -> io::Result<Entry> {
         let mut bytes = [0; ENTRY_BYTES];
-        let offset = u64::from(number - 1) * ENTRY_BYTES as u64;
-        self.index.read_exact_at(&mut bytes, offset).map_err(|error| fault(&error))?;
-        Ok(Entry::from_bytes(bytes))
+        self.index.read_exact_at(&mut bytes, u64::from(number - 1) * ENTRY_BYTES as u64)?;
+        Entry::read(&mut bytes.as_slice())
+    }
+
+    /// Returns the positions of the rows that were written with this key, the last one first.
+    fn written(&self, key: Key, value: &str) -> impl Iterator<Item = StoreResult<RowLocation>> {
+        let hash = key.hash(value);
+        let mut next = self.heads[chain(hash)];
+        let entries = std::iter::from_fn(move || {
+            let entry = (next != 0).then(|| self.entry(next).map_err(|error| fault(&error)))?;
+            next = entry.as_ref().map_or(0, |entry| entry.previous);
+            Some(entry)
+        });
+        let entries = entries.filter(move |entry| entry.as_ref().map_or(true, |entry| entry.hash == hash));
+        entries.map(|entry| Ok(entry?.row))
     }
 
     /// Returns the position of the last row that was written with this key.
     fn last(&self, key: Key, value: &str) -> StoreResult<Option<RowLocation>> {
-        let hash = key.hash(value);
-        let mut next = self.heads[chain(hash)];
-        while next != 0 {
-            let entry = self.entry(next)?;
-            if entry.hash == hash {
-                return Ok((entry.row.length > 0).then_some(entry.row));
-            }
-            next = entry.previous;
-        }
-        Ok(None)
+        let last = self.written(key, value).next().transpose()?;
+        Ok(last.filter(|row| row.length > 0))
     }
 
-    fn read<E: EntityTrait>(&self, location: RowLocation) -> StoreResult<E::Model>
-    where
-        E::ActiveModel: TryIntoModel<E::Model>,
-    {
+    fn read<M: TableRow>(&self, location: RowLocation) -> StoreResult<M> {
         let mut bytes = vec![0; location.length as usize];
         self.rows.read_exact_at(&mut bytes, location.offset).map_err(|error| fault(&error))?;
-        decode::<E>(&bytes)
+        decode(&bytes)
     }
 
     /// Returns the rows with these ids and with these other keys, each once, in their last written form.
-    fn find<E: EntityTrait>(
+    fn find<M: TableRow, T>(
         &self,
         (id, ids): (Key, &[String]),
         others: &[(Key, &[String])],
-        id_of: impl Fn(&E::Model) -> &String,
-    ) -> StoreResult<Vec<E::Model>>
-    where
-        E::ActiveModel: TryIntoModel<E::Model>,
-    {
+        id_of: fn(&M) -> &String,
+        convert: fn(M) -> StoreResult<T>,
+    ) -> StoreResult<Vec<T>> {
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
         for value in ids {
             if let Some(location) = self.last(id, value)?
                 && seen.insert(location.offset)
             {
-                rows.push(self.read::<E>(location)?);
+                rows.push(convert(self.read(location)?)?);
             }
         }
         for (key, value) in others.iter().flat_map(|(key, values)| values.iter().map(|value| (*key, value))) {
             let Some(location) = self.last(key, value)? else { continue };
             // The row may have been written again later, without this key.
-            let found = self.read::<E>(location)?;
+            let found = self.read(location)?;
             if let Some(location) = self.last(id, id_of(&found))?
                 && seen.insert(location.offset)
             {
-                rows.push(self.read::<E>(location)?);
+                rows.push(convert(self.read(location)?)?);
             }
         }
         Ok(rows)
@@ -207,33 +201,27 @@ impl DraftFile {
 
 impl DraftFile {
     fn accounts(&self, keys: &ImportKeys) -> StoreResult<Vec<AccountsReceivable>> {
-        use accounts_receivable::Entity;
         let mut ids = keys.account_ids.clone();
         for name in &keys.account_names {
             ids.extend(self.accounts_named(name)?);
         }
         let numbers = [(Key::AccountNumber, keys.account_numbers.as_slice())];
-        let rows = self.find::<Entity>((Key::Account, &ids), &numbers, |row| &row.id)?;
-        rows.into_iter().map(convert::accounts_receivable).collect()
+        self.find((Key::Account, &ids), &numbers, |row| &row.id, convert::accounts_receivable)
     }
 
     /// Returns the ids of accounts with this name, at most two: two are enough to know that the name is ambiguous.
     fn accounts_named(&self, name: &str) -> StoreResult<Vec<String>> {
-        use accounts_receivable::Entity;
+        use accounts_receivable::Model;
         let mut ids = Vec::new();
-        let hash = Key::AccountName.hash(name);
-        let mut next = self.heads[chain(hash)];
-        while next != 0 && ids.len() < 2 {
-            let entry = self.entry(next)?;
-            next = entry.previous;
-            if entry.hash != hash {
-                continue;
-            }
-            let id = self.read::<Entity>(entry.row)?.id;
+        for row in self.written(Key::AccountName, name) {
+            let id = self.read::<Model>(row?)?.id;
             // The row may have been written again later, with another name.
-            let now = self.last(Key::Account, &id)?.map(|location| self.read::<Entity>(location)).transpose()?;
+            let now = self.last(Key::Account, &id)?.map(|location| self.read::<Model>(location)).transpose()?;
             if now.is_some_and(|now| now.name.as_deref() == Some(name)) && !ids.contains(&id) {
                 ids.push(id);
+            }
+            if ids.len() == 2 {
+                break;
             }
         }
         Ok(ids)
@@ -242,25 +230,20 @@ impl DraftFile {
 
 impl DraftStore for DraftFile {
     fn load(&self, keys: &ImportKeys) -> StoreResult<ImportRows> {
-        macro_rules! rows {
-            ($module:ident, $convert:path, $id:ident, $first:ident in $ids:expr $(, $key:ident in $values:expr)*) => {{
-                let (ids, others) = ((Key::$first, $ids.as_slice()), [$((Key::$key, $values.as_slice())),*]);
-                let rows = self.find::<$module::Entity>(ids, &others, |row: &$module::Model| &row.$id)?;
-                rows.into_iter().map($convert).collect::<StoreResult<Vec<_>>>()?
-            }};
-        }
+        let participant_numbers = [(Key::ParticipantNumber, keys.participant_numbers.as_slice())];
+        let token_keys = [
+            (Key::TokenNumber, keys.token_numbers.as_slice()),
+            (Key::AuthenticationCode, &keys.authentication_codes),
+            (Key::Identifier, &keys.identifiers),
+        ];
+        let credentials = (Key::Credential, keys.credentials.as_slice());
+        let participants = (Key::Participant, keys.participant_ids.as_slice());
         Ok(ImportRows {
-            contacts: rows!(contact_information, convert::contact, id, Contact in keys.contacts),
-            credentials: rows!(user_credential, convert::credential, user_id, Credential in keys.credentials),
+            contacts: self.find((Key::Contact, &keys.contacts), &[], |row| &row.id, convert::contact)?,
+            credentials: self.find(credentials, &[], |row| &row.user_id, convert::credential)?,
             accounts: self.accounts(keys)?,
-            participants: rows!(
-                rewards_participant, convert::rewards_participant, id, Participant in keys.participant_ids,
-                ParticipantNumber in keys.participant_numbers
-            ),
-            tokens: rows!(
-                access_token, convert::token, id, Token in keys.token_ids, TokenNumber in keys.token_numbers,
-                AuthenticationCode in keys.authentication_codes, Identifier in keys.identifiers
-            ),
+            participants: self.find(participants, &participant_numbers, |row| &row.id, convert::rewards_participant)?,
+            tokens: self.find((Key::Token, &keys.token_ids), &token_keys, |row| &row.id, convert::token)?,
         })
     }
 
@@ -272,11 +255,11 @@ impl DraftStore for DraftFile {
         }
         for one in &changes.contacts {
             let row = convert::contact_row(none, one)?;
-            self.add(&mut batch, &row, [(Key::Contact, Some(one.id.as_str()))])?;
+            self.add(&mut batch, row, [(Key::Contact, Some(one.id.as_str()))])?;
         }
         for one in &changes.credentials {
             let row = convert::credential_row(none, one)?;
-            self.add(&mut batch, &row, [(Key::Credential, Some(one.user.as_str()))])?;
+            self.add(&mut batch, row, [(Key::Credential, Some(one.user.as_str()))])?;
         }
         for one in &changes.accounts {
             let row = convert::accounts_receivable_row(none, one)?;
@@ -285,12 +268,12 @@ impl DraftStore for DraftFile {
                 (Key::AccountNumber, one.number.as_deref()),
                 (Key::AccountName, one.name.as_deref()),
             ];
-            self.add(&mut batch, &row, keys)?;
+            self.add(&mut batch, row, keys)?;
         }
         for one in &changes.participants {
             let row = convert::rewards_participant_row(none, one)?;
             let keys = [(Key::Participant, Some(one.id.as_str())), (Key::ParticipantNumber, one.number.as_deref())];
-            self.add(&mut batch, &row, keys)?;
+            self.add(&mut batch, row, keys)?;
         }
         for one in &changes.tokens {
             let keys = [
@@ -299,7 +282,7 @@ impl DraftStore for DraftFile {
                 (Key::AuthenticationCode, Some(one.authentication_code.as_str())),
                 (Key::Identifier, one.identifier.as_deref()),
             ];
-            self.add(&mut batch, &convert::token_row(none, one), keys)?;
+            self.add(&mut batch, convert::token_row(none, one), keys)?;
         }
         let index_end = u64::from(self.entries) * ENTRY_BYTES as u64 - batch.entries.len() as u64;
         self.rows.write_all_at(&batch.rows, self.written).map_err(|error| fault(&error))?;
@@ -318,65 +301,51 @@ fn fault(error: &dyn std::error::Error) -> Failure {
     Failure::fault(format!("the drafts of a check: {error}"))
 }
 
-/// Appends a row: a byte for the type of each column, and the value if the column is not NULL.
-fn encode<M: ModelTrait>(row: &M, out: &mut Vec<u8>) -> StoreResult<()> {
-    for column in <M::Entity as EntityTrait>::Column::iter() {
-        match row.get(column) {
-            Value::String(None) => out.push(0),
-            Value::Int(None) => out.push(1),
-            Value::BigInt(None) => out.push(2),
-            Value::Double(None) => out.push(3),
-            Value::String(Some(text)) => {
-                out.push(4);
-                out.extend(u32::try_from(text.len()).map_err(|error| fault(&error))?.to_le_bytes());
-                out.extend(text.as_bytes());
-            }
-            Value::Int(Some(number)) => {
-                out.push(5);
+/// Appends a row: a byte for the type of each value, and the value if it is not NULL.
+fn encode(row: impl TableRow, out: &mut Vec<u8>) -> StoreResult<()> {
+    for value in row.into_values() {
+        match borrowed_value(&value)? {
+            ValueRef::Null => out.push(0),
+            ValueRef::Integer(number) => {
+                out.push(1);
                 out.extend(number.to_le_bytes());
             }
-            Value::BigInt(Some(number)) => {
-                out.push(6);
+            ValueRef::Real(number) => {
+                out.push(2);
                 out.extend(number.to_le_bytes());
             }
-            Value::Double(Some(number)) => {
-                out.push(7);
-                out.extend(number.to_le_bytes());
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                out.push(3);
+                out.extend(u32::try_from(bytes.len()).map_err(|error| fault(&error))?.to_le_bytes());
+                out.extend(bytes);
             }
-            _ => return Err(Failure::fault("a column is of a type that no draft has").into()),
         }
     }
     Ok(())
 }
 
-fn decode<E: EntityTrait>(bytes: &[u8]) -> StoreResult<E::Model>
-where
-    E::ActiveModel: TryIntoModel<E::Model>,
-{
-    let (mut rest, mut row) = (bytes, <E::ActiveModel as ActiveModelTrait>::default());
-    for column in E::Column::iter() {
-        let value = value(&mut rest).map_err(|error| fault(&error))?;
-        row.try_set(column, value).map_err(store_error)?;
+fn decode<M: TableRow>(mut rest: &[u8]) -> StoreResult<M> {
+    let mut values = Vec::with_capacity(1 + M::COLUMNS.len());
+    while !rest.is_empty() {
+        values.push(value(&mut rest).map_err(|error| fault(&error))?);
     }
-    row.try_into_model().map_err(store_error)
+    let mut row_reader = RowReader::from_sqlite(&values);
+    let organisation_key = row_reader.read()?;
+    M::read(&mut row_reader, organisation_key)
 }
 
 fn value(rest: &mut &[u8]) -> io::Result<Value> {
     let [kind] = bytes(rest)?;
     Ok(match kind {
-        0 => Value::String(None),
-        1 => Value::Int(None),
-        2 => Value::BigInt(None),
-        3 => Value::Double(None),
-        4 => {
+        0 => Value::Null,
+        1 => Value::Integer(i64::from_le_bytes(bytes(rest)?)),
+        2 => Value::Real(f64::from_le_bytes(bytes(rest)?)),
+        3 => {
             let length = u32::from_le_bytes(bytes(rest)?) as usize;
             let (text, others) = rest.split_at_checked(length).ok_or(io::ErrorKind::UnexpectedEof)?;
             *rest = others;
-            Value::from(str::from_utf8(text).map_err(io::Error::other)?)
+            Value::Text(str::from_utf8(text).map_err(io::Error::other)?.to_owned())
         }
-        5 => Value::Int(Some(i32::from_le_bytes(bytes(rest)?))),
-        6 => Value::BigInt(Some(i64::from_le_bytes(bytes(rest)?))),
-        7 => Value::Double(Some(f64::from_le_bytes(bytes(rest)?))),
         _ => return Err(io::ErrorKind::InvalidData.into()),
     })
 }
