@@ -5,12 +5,12 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
 use access_tokens_domain::strength::{StoredStrength, Strength};
-use sea_orm::{DatabaseConnection, DbBackend, DbErr, QueryResult};
+use sea_orm::{DatabaseConnection, DbBackend, QueryResult};
 
-use crate::error::{Failure, store_error};
+use crate::error::Failure;
 use crate::sql::connection::Connection;
 use crate::sql::label::Label;
-use crate::sql::{Sql, is_postgres};
+use crate::sql::{Sql, get, is_postgres};
 
 /// PostgreSQL: number of tokens above which the counts are estimated. This number of tokens is counted within a second.
 const MAX_COUNTED_TOKENS: f64 = 100_000.0;
@@ -60,8 +60,7 @@ pub(crate) async fn tokens_by_state<C: Connection>(connection: &C) -> StoreResul
     let rows = sql.all(connection).await?;
     let mut counts = zero_counts();
     for row in &rows {
-        let tokens: i64 = row.try_get("", "tokens").map_err(store_error)?;
-        add(&mut counts, row, "life_cycle_state", tokens.unsigned_abs())?;
+        add(&mut counts, row, "life_cycle_state", get::<i64>(row, "tokens")?.unsigned_abs())?;
     }
     Ok(counts)
 }
@@ -71,8 +70,7 @@ async fn estimate<C: Connection>(connection: &C) -> StoreResult<Option<Vec<(Life
     let rows = Sql::new(Label::CATALOG, ESTIMATE).all(connection).await?;
     let mut counts = zero_counts();
     for row in &rows {
-        let tokens: f64 = row.try_get("", "rows").map_err(store_error)?;
-        let part: Option<f64> = row.try_get("", "part").map_err(store_error)?;
+        let (tokens, part): (f64, Option<f64>) = (get(row, "rows")?, get(row, "part")?);
         let Some(part) = part.filter(|_| tokens > MAX_COUNTED_TOKENS) else { return Ok(None) };
         add(&mut counts, row, "state", (tokens * part).round() as u64)?;
     }
@@ -93,17 +91,16 @@ pub(crate) async fn strengths<C: Connection>(
     sql.push(find).push("(verification_sealed, '$'), count(*) FROM access_token WHERE organisation_key = $1");
     sql.push(" AND life_cycle_state = 'PENDING_VERIFICATION' AND verification_sealed IS NOT NULL GROUP BY 1, 3");
     let rows = sql.all(connection).await?;
-    let read = |row: &QueryResult| {
-        let (note, seal): (Option<String>, Option<i32>) = (row.try_get("", "note")?, row.try_get("", "seal")?);
+    let mut strengths = Vec::new();
+    for row in &rows {
+        let (note, seal): (Option<String>, Option<i32>) = (get(row, "note")?, get(row, "seal")?);
         let of_hash = note.and_then(|note| Strength::from_note(&note)).map(|noted| (SecretKind::PassCode, noted));
         let of_seal = seal.and_then(|seal| usize::try_from(seal).ok()).map(Strength::of_seal_text);
         let found = of_hash.or(of_seal.map(|length| (SecretKind::VerificationCode, length)));
-        let (classification, count): (_, i64) = (row.try_get("", "classification")?, row.try_get("", "tokens")?);
-        let count = count.unsigned_abs();
-        Ok(found.map(|(kind, strength)| StoredStrength { classification, kind, strength, count }))
-    };
-    let found: Result<Vec<_>, DbErr> = rows.iter().map(read).collect();
-    Ok(found.map_err(store_error)?.into_iter().flatten().collect())
+        let (classification, count) = (get(row, "classification")?, get::<i64>(row, "tokens")?.unsigned_abs());
+        strengths.extend(found.map(|(kind, strength)| StoredStrength { classification, kind, strength, count }));
+    }
+    Ok(strengths)
 }
 
 /// Returns a count of 0 for each state.
@@ -112,7 +109,7 @@ fn zero_counts() -> Vec<(LifeCycleState, u64)> {
 }
 
 fn add(counts: &mut [(LifeCycleState, u64)], row: &QueryResult, column: &str, tokens: u64) -> StoreResult<()> {
-    let name: String = row.try_get("", column).map_err(store_error)?;
+    let name: String = get(row, column)?;
     let known = counts.iter_mut().find(|(state, _)| state.name() == name);
     let (_, count) = known.ok_or_else(|| Failure::fault("a token is in a state that does not exist"))?;
     *count += tokens;

@@ -17,9 +17,9 @@ use sea_orm::{DbBackend, DbErr, QueryResult};
 use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::error::store_error;
-use crate::sql::Sql;
 use crate::sql::connection::{Connection as _, Snapshot};
 use crate::sql::label::Label;
+use crate::sql::{Sql, get};
 
 /// Number of times that a batch is written while each attempt conflicts with another transaction.
 const REPLACE_ATTEMPTS: usize = 4;
@@ -56,11 +56,7 @@ impl KeyStore for Database {
             // `LIKE` cannot be used, because it ignores case on SQLite.
             sql.push(&format!("substr({column}, 1, {}) <> ", prefix.chars().count())).bind(prefix).push(or);
         }
-        if let Some((organisation, id)) = after {
-            sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
-        }
-        sql.push(" ORDER BY organisation_key, id").limit(limit);
-        codes(&self.scan(sql).await?)
+        codes(&self.scan(sql, after, limit).await?)
     }
 
     async fn replace_verification_codes(
@@ -95,16 +91,11 @@ impl KeyStore for Database {
         let key = named_key("pass_code_hash", Form::Parameter, self.backend_name());
         let mut sql = Sql::select("organisation_key, id, pass_code_hash", "access_token", &format!(" WHERE {key} = "));
         sql.bind(parameter(unused.key)).push(" AND updated_date < ").bind(micros(unused.since));
-        if let Some((organisation, id)) = after {
-            sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
-        }
-        sql.push(" ORDER BY organisation_key, id").limit(limit);
-        let rows = self.scan(sql).await?;
+        let rows = self.scan(sql, after, limit).await?;
         let (mut transaction, mut withdrawn, mut last) = (self.begin().await?, 0, None);
         for row in &rows {
-            let organisation: i32 = row.try_get("", "organisation_key").map_err(store_error)?;
-            let id: String = row.try_get("", "id").map_err(store_error)?;
-            let hash: String = row.try_get("", "pass_code_hash").map_err(store_error)?;
+            let organisation: i32 = get(row, "organisation_key")?;
+            let (id, hash): (String, String) = (get(row, "id")?, get(row, "pass_code_hash")?);
             let mut sql = Sql::update(
                 "access_token",
                 "pass_code_hash = NULL, otp_hash = NULL, otp_expiration = NULL \
@@ -160,11 +151,9 @@ const COLUMNS: &str =
 fn codes(rows: &[QueryResult]) -> StoreResult<Vec<(Position, VerificationCode)>> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        let text = |column| row.try_get("", column).map_err(store_error);
-        let code = convert::verification(text("verification_hash")?, text("verification_sealed")?)?;
-        let organisation = OrganisationKey(row.try_get("", "organisation_key").map_err(store_error)?);
-        let id = row.try_get("", "id").map_err(store_error)?;
-        found.extend(code.map(|code| ((organisation, id), code)));
+        let code = convert::verification(get(row, "verification_hash")?, get(row, "verification_sealed")?)?;
+        let position = (OrganisationKey(get(row, "organisation_key")?), get(row, "id")?);
+        found.extend(code.map(|code| (position, code)));
     }
     Ok(found)
 }
@@ -212,8 +201,12 @@ impl Database {
         if self.is_sqlite() { DbBackend::Sqlite } else { DbBackend::Postgres }
     }
 
-    /// Reads rows by the primary key: with sorting disabled, the planner can only follow it.
-    async fn scan(&self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
+    /// Reads rows of tokens after a position by the primary key: with sorting disabled, the planner can only follow it.
+    async fn scan(&self, mut sql: Sql, after: Option<&Position>, limit: u32) -> StoreResult<Vec<QueryResult>> {
+        if let Some((organisation, id)) = after {
+            sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
+        }
+        sql.push(" ORDER BY organisation_key, id").limit(limit);
         let snapshot = self.long_snapshot("enable_sort = off").await?;
         let rows = sql.find(&snapshot).await?;
         snapshot.commit().await.map_err(store_error)?;

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use access_tokens_domain::store::{AccountStore, StoreResult};
+use access_tokens_domain::store::{AccountStore, OrganisationRef, StoreResult};
 use access_tokens_domain::text;
 
 use crate::database::Database;
-use crate::error::store_error;
-use crate::sql::Sql;
+use crate::sql::{Sql, get};
 
 /// Number of rows that are read at a time. A row has at most three texts, so that a page is at most a few MiB.
 const PAGE_ROWS: u32 = 5_000;
@@ -37,55 +36,47 @@ impl Database {
     pub async fn count_old_texts(&self, time: Option<Duration>) -> StoreResult<OldTexts> {
         let started = Instant::now();
         let is_over = || time.is_some_and(|time| started.elapsed() >= time);
-        let mut counts = OldTexts { complete: true, ..OldTexts::default() };
         let organisations = self.organisations().await?;
-        counts.organisations = organisations.iter().map(|one| u64::from(is_old(&one.name))).sum();
-        for organisation in &organisations {
-            let key = organisation.key.0;
-            let (_, old, complete) = self.count_in(USERS, key, &is_over).await?;
-            counts.users += old;
-            counts.complete &= complete;
-        }
-        for organisation in &organisations {
-            let (read, old, complete) = self.count_in(TOKENS, organisation.key.0, &is_over).await?;
-            counts.read += read;
-            counts.access_tokens += old;
-            counts.complete &= complete;
-        }
-        Ok(counts)
+        let old_names = organisations.iter().filter(|one| is_old(&one.name)).count() as u64;
+        // A limit that ends the first count also ends the second one.
+        let (_, users, _) = self.count_in(USERS, &organisations, &is_over).await?;
+        let (read, access_tokens, complete) = self.count_in(TOKENS, &organisations, &is_over).await?;
+        Ok(OldTexts { organisations: old_names, users, access_tokens, read, complete })
     }
 
-    /// Returns the number of rows read in one organisation, the number of these with an old text, and whether all rows
-    /// were read.
+    /// Returns the number of rows read, the number of these with an old text, and whether all rows were read before the
+    /// time limit.
     async fn count_in(
         &self,
         (table, columns): (&str, &[&str]),
-        organisation: i32,
+        organisations: &[OrganisationRef],
         is_over: &impl Fn() -> bool,
     ) -> StoreResult<(u64, u64, bool)> {
         let selected = format!("id, {}", columns.join(", "));
-        let (mut read, mut old, mut after) = (0, 0, String::new());
-        loop {
-            if is_over() {
-                return Ok((read, old, false));
-            }
-            let mut sql = Sql::select(&selected, table, " WHERE organisation_key = ");
-            sql.bind(organisation).push(" AND id > ").bind(after.as_str()).push(" ORDER BY id").limit(PAGE_ROWS);
-            let rows = sql.find(&self.readers()).await?;
-            for row in &rows {
-                let mut is_old_row = false;
-                for column in columns {
-                    let value: Option<String> = row.try_get("", column).map_err(store_error)?;
-                    is_old_row |= value.as_deref().is_some_and(is_old);
+        let (mut read, mut old) = (0, 0);
+        for organisation in organisations {
+            let mut after = Some(String::new());
+            while let Some(id) = after {
+                if is_over() {
+                    return Ok((read, old, false));
                 }
-                old += u64::from(is_old_row);
-            }
-            read += rows.len() as u64;
-            match rows.last().filter(|_| rows.len() == PAGE_ROWS as usize) {
-                Some(last) => after = last.try_get("", "id").map_err(store_error)?,
-                None => return Ok((read, old, true)),
+                let mut sql = Sql::select(&selected, table, " WHERE organisation_key = ");
+                sql.bind(organisation.key.0).push(" AND id > ").bind(id).push(" ORDER BY id").limit(PAGE_ROWS);
+                let rows = sql.find(&self.readers()).await?;
+                for row in &rows {
+                    let mut is_old_row = false;
+                    for column in columns {
+                        let value: Option<String> = get(row, column)?;
+                        is_old_row |= value.as_deref().is_some_and(is_old);
+                    }
+                    old += u64::from(is_old_row);
+                }
+                read += rows.len() as u64;
+                let last = rows.last().filter(|_| rows.len() == PAGE_ROWS as usize);
+                after = last.map(|row| get(row, "id")).transpose()?;
             }
         }
+        Ok((read, old, true))
     }
 }
 

@@ -6,11 +6,10 @@ use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Store, StoreResult, Transaction as _, Unused, Withdrawal, Withdrawn};
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{DbErr, QueryResult};
+use sea_orm::QueryResult;
 
 use crate::convert::micros;
 use crate::database::Database;
-use crate::error::store_error;
 use crate::keys::{Form, named_key, parameter};
 use crate::sessions::SessionOwner;
 use crate::sql::label::Label;
@@ -36,9 +35,9 @@ impl Database {
         let mut transaction = self.begin().await?;
         // In the order of their keys, so that two commands cannot deadlock.
         let mut before = Vec::new();
-        for organisation in organisations(&mut transaction).await? {
+        for organisation in transaction.organisations().await? {
             transaction.lock_accounts(organisation).await?;
-            before.push((organisation, administrators(&mut transaction, organisation, now).await?));
+            before.push((organisation, transaction.administrators(organisation, now).await?));
         }
         let (mut without_password, mut undated) = (BTreeSet::new(), BTreeSet::new());
         if withdrawal.passwords {
@@ -52,15 +51,14 @@ impl Database {
         let loses = |user: &UserKey| without_password.contains(user) || without_key.contains(user);
         for (organisation, before) in before {
             let lost: Vec<_> = before.iter().filter(|user| loses(&(organisation.0, (*user).clone()))).collect();
-            if !lost.is_empty() && administrators(&mut transaction, organisation, now).await?.is_empty() {
+            if !lost.is_empty() && transaction.administrators(organisation, now).await?.is_empty() {
                 // The transaction ends without a commit.
-                return Ok(Withdrawn::LastAdmin(names(&mut transaction, organisation, &lost).await?));
+                return Ok(Withdrawn::LastAdmin(transaction.names(organisation, &lost).await?));
             }
         }
         transaction.commit().await?;
-        let mut users: Vec<_> = without_password.into_iter().map(|(_, user)| user).collect();
-        users.sort();
-        users.dedup();
+        let users: BTreeSet<_> = without_password.into_iter().map(|(_, user)| user).collect();
+        let users = users.into_iter().collect();
         Ok(Withdrawn::Done { users, undated: undated.len() as u64, api_keys: without_key.len() as u64 })
     }
 
@@ -118,48 +116,41 @@ impl Database {
     }
 }
 
-/// Returns all organisations in the order of their keys.
-async fn organisations(transaction: &mut Transaction) -> StoreResult<Vec<OrganisationKey>> {
-    let rows = transaction.all(Sql::select("key", "organisation", " ORDER BY key")).await?;
-    rows.iter().map(|row| row.try_get("", "key").map(OrganisationKey).map_err(store_error)).collect()
-}
+impl Transaction {
+    /// Returns all organisations in the order of their keys.
+    async fn organisations(&mut self) -> StoreResult<Vec<OrganisationKey>> {
+        let rows = self.all(Sql::select("key", "organisation", " ORDER BY key")).await?;
+        rows.iter().map(|row| get(row, "key").map(OrganisationKey)).collect()
+    }
 
-/// Returns the ids of the enabled administrators of an organisation who can log in.
-async fn administrators(
-    transaction: &mut Transaction,
-    organisation: OrganisationKey,
-    now: Timestamp,
-) -> StoreResult<Vec<String>> {
-    let states = transaction.login_states(organisation, &[], now).await?;
-    let can = states.into_iter().filter(|state| state.admin && state.enabled && (state.password || state.key));
-    Ok(can.map(|state| state.user).collect())
+    /// Returns the ids of the enabled administrators of an organisation who can log in.
+    async fn administrators(&mut self, organisation: OrganisationKey, now: Timestamp) -> StoreResult<Vec<String>> {
+        let states = self.login_states(organisation, &[], now).await?;
+        let can = states.into_iter().filter(|state| state.admin && state.enabled && (state.password || state.key));
+        Ok(can.map(|state| state.user).collect())
+    }
+
+    /// Returns the names of users for people.
+    async fn names(&mut self, organisation: OrganisationKey, users: &[&String]) -> StoreResult<Vec<String>> {
+        let mut names = Vec::with_capacity(users.len());
+        for user in users {
+            let mut sql = Sql::new(
+                Label::select(&["user_credential", "organisation", "app_user"]),
+                "SELECT COALESCE(u.username, c.user_id) || ' of ' || o.name AS name FROM user_credential c \
+                 JOIN organisation o ON o.key = c.organisation_key \
+                 LEFT JOIN app_user u ON u.organisation_key = c.organisation_key AND u.id = c.user_id \
+                 WHERE c.organisation_key = ",
+            );
+            sql.bind(organisation.0).push(" AND c.user_id = ").bind(user.as_str());
+            for row in self.all(sql).await? {
+                names.push(get(&row, "name")?);
+            }
+        }
+        Ok(names)
+    }
 }
 
 /// Reads the keys of organisations and the ids of users from rows.
-fn users(rows: &[QueryResult]) -> StoreResult<Vec<(i32, String)>> {
-    let read = |row: &QueryResult| Ok((row.try_get("", "organisation_key")?, row.try_get("", "user_id")?));
-    rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(store_error)
-}
-
-/// Returns the names of users for people.
-async fn names(
-    transaction: &mut Transaction,
-    organisation: OrganisationKey,
-    users: &[&String],
-) -> StoreResult<Vec<String>> {
-    let mut names = Vec::with_capacity(users.len());
-    for user in users {
-        let mut sql = Sql::new(
-            Label::select(&["user_credential", "organisation", "app_user"]),
-            "SELECT COALESCE(u.username, c.user_id) || ' of ' || o.name AS name FROM user_credential c \
-             JOIN organisation o ON o.key = c.organisation_key \
-             LEFT JOIN app_user u ON u.organisation_key = c.organisation_key AND u.id = c.user_id \
-             WHERE c.organisation_key = ",
-        );
-        sql.bind(organisation.0).push(" AND c.user_id = ").bind(user.as_str());
-        for row in transaction.all(sql).await? {
-            names.push(row.try_get("", "name").map_err(store_error)?);
-        }
-    }
-    Ok(names)
+fn users(rows: &[QueryResult]) -> StoreResult<Vec<UserKey>> {
+    rows.iter().map(|row| Ok((get(row, "organisation_key")?, get(row, "user_id")?))).collect()
 }
