@@ -71,42 +71,16 @@ pub async fn connect_read_only(options: &DatabaseOptions) -> Result<Database> {
 
 /// Opens a database. Refuses one whose settings would lose acknowledged commits. Needs a tokio runtime.
 pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
+    options.check()?;
     let options = Arc::new(options.clone());
-    let mut replicas = None;
-    let backend = if sqlite::url::accepts(&options.url) {
-        let file = sqlite::url::check_url(&options.url)?;
-        let log = sqlite::has_log(&file);
-        let failed = |error: DbErr| sqlite::setup_failure(&file, log, &error.into());
-        let opening = if options.read_only {
-            generation::check(&file)?;
-            None
-        } else {
-            // Before the file is created: a log without its file stays unchanged.
-            generation::check(&file)?;
-            sqlite::create_private(&file)?;
-            Some(generation::begin(&file)?)
-        };
-        let writer = sqlite::connect_writer(&options).await.map_err(failed)?;
-        if !options.read_only {
-            sqlite::check_safe(&writer).await?;
-        }
-        let closing = Arc::new(AtomicBool::new(false));
-        let readers = sqlite::connect_readers(&options, &closing).await.map_err(failed)?;
-        drop(opening);
-        let writer = SqliteWriter::start(writer, Arc::clone(&options), &file)
-            .map_err(|error| SetupError::Database(format!("no thread to write with: {error}")))?;
-        let read_pool = ReadPool::new(&file, options.observer.clone());
-        let identity = sqlite::identity(&file);
-        Backend::Sqlite { readers, read_pool, writer, file, identity, closing, claim: Mutex::default() }
-    } else if postgres::url::accepts(&options.url) {
-        postgres::url::check_url(&options, UrlUse::Primary)?;
+    let (backend, replicas) = if options.is_sqlite() {
+        (open_sqlite(&options).await?, None)
+    } else {
         postgres::url::warn_of_ignored_parameters(&options.url);
         let pools = Pools::open(&options).await?;
-        replicas = Replicas::of(&options, &pools)?;
+        let replicas = Replicas::of(&options, &pools)?;
         postgres::url::warn_of_unverified_server(&options.url, UrlUse::Primary);
-        Backend::Postgres(pools)
-    } else {
-        return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));
+        (Backend::Postgres(pools), replicas)
     };
     let database = Database { options, backend: Arc::new(backend), cache: Arc::default(), replicas };
     if !database.options.read_only && database.options.is_replicated() {
@@ -114,6 +88,32 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         let _ = database.warn_of_failover_losses().await;
     }
     Ok(database)
+}
+
+async fn open_sqlite(options: &Arc<DatabaseOptions>) -> Result<Backend> {
+    let file = sqlite::url::check_url(&options.url)?;
+    let log = sqlite::has_log(&file);
+    let failed = |error: DbErr| sqlite::setup_failure(&file, log, &error.into());
+    // Before the file is created: a log without its file stays unchanged.
+    generation::check(&file)?;
+    let opening = if options.read_only {
+        None
+    } else {
+        sqlite::create_private(&file)?;
+        Some(generation::begin(&file)?)
+    };
+    let writer = sqlite::connect_writer(options).await.map_err(failed)?;
+    if !options.read_only {
+        sqlite::check_safe(&writer).await?;
+    }
+    let closing = Arc::new(AtomicBool::new(false));
+    let readers = sqlite::connect_readers(options, &closing).await.map_err(failed)?;
+    drop(opening);
+    let writer = SqliteWriter::start(writer, Arc::clone(options), &file)
+        .map_err(|error| SetupError::Database(format!("no thread to write with: {error}")))?;
+    let read_pool = ReadPool::new(&file, options.observer.clone());
+    let identity = sqlite::identity(&file);
+    Ok(Backend::Sqlite { readers, read_pool, writer, file, identity, closing, claim: Mutex::default() })
 }
 
 impl Database {
@@ -126,7 +126,7 @@ impl Database {
     /// Brings the schema up to date. Safe when several processes do it at the same time: one migrates, the others wait.
     /// Refuses a schema that differs from what the migrations create.
     pub async fn migrate(&self) -> Result<()> {
-        let (connection, result) = match &*self.backend {
+        match &*self.backend {
             Backend::Sqlite { file, .. } => {
                 // Before any change: a trigger would run with each step.
                 self.check_schema().await?;
@@ -134,21 +134,20 @@ impl Database {
                 let connection = sqlite::connect_writer(&self.options).await.map_err(failed)?;
                 let result = migration::migrate_sqlite(&connection).await;
                 let closed = connection.close().await;
-                return result.and(closed).map_err(failed);
+                result.and(closed).map_err(failed)
             }
             Backend::Postgres(pools) => {
                 let connection = self.connect_to_migrate(pools).await?;
-                let result = rights::prepare(&connection, &self.options).await;
-                let result = match result {
-                    Ok(()) => migration::migrate_postgres(&connection, self.options.migration_lock_timeout).await,
-                    refused => refused,
+                let migrate = async {
+                    rights::prepare(&connection, &self.options).await?;
+                    migration::migrate_postgres(&connection, self.options.migration_lock_timeout).await
                 };
-                (connection, result)
+                let result = migrate.await;
+                let closed = connection.close().await.map_err(setup_error);
+                result.and(closed)?;
+                self.check_schema().await
             }
-        };
-        let closed = connection.close().await;
-        result.and(closed.map_err(setup_error))?;
-        self.check_schema().await
+        }
     }
 
     /// Updates the statistics of PostgreSQL's planner on the tables that imports fill. A plan that was made while the

@@ -80,30 +80,17 @@ impl Database {
         let number = |name| async move { self.pragma::<i64>(name).await };
         let (synchronous, busy_timeout) = (number("synchronous").await?, number("busy_timeout").await?);
         let journal: String = self.pragma("journal_mode").await?;
-        let unless = |fine: bool, verdict| if fine { Verdict::Safe } else { verdict };
+        let setting = |name, value, needed, safe, about| {
+            let verdict = if safe { Verdict::Safe } else { Verdict::Unsafe };
+            Setting { name, value, needed, verdict, about }
+        };
+        let (is_safe, is_patient) = (synchronous >= 2, busy_timeout > 0);
+        // A file that was never served, such as a copy, has another journal mode until it is served.
+        let is_logged = ["wal", "delete"].contains(&journal.as_str());
         Ok(vec![
-            Setting {
-                name: "synchronous",
-                value: synchronous.to_string(),
-                needed: "2 (FULL) or more",
-                verdict: unless(synchronous >= 2, Verdict::Unsafe),
-                about: "with less, a power cut takes acknowledged commits with it",
-            },
-            Setting {
-                // A file that was never served, such as a copy, has another journal mode until it is served.
-                verdict: unless(["wal", "delete"].contains(&journal.as_str()), Verdict::Unsafe),
-                name: "journal_mode",
-                value: journal,
-                needed: "wal, or delete until it is served",
-                about: "without a log of its own, readers and the writer wait for each other",
-            },
-            Setting {
-                name: "busy_timeout",
-                value: busy_timeout.to_string(),
-                needed: "above 0",
-                verdict: unless(busy_timeout > 0, Verdict::Unsafe),
-                about: "without it, a statement fails at once while another process writes",
-            },
+            setting("synchronous", synchronous.to_string(), "2 (FULL) or more", is_safe, SYNCHRONOUS),
+            setting("journal_mode", journal, "wal, or delete until it is served", is_logged, JOURNAL_MODE),
+            setting("busy_timeout", busy_timeout.to_string(), "above 0", is_patient, BUSY_TIMEOUT),
         ])
     }
 
@@ -231,6 +218,11 @@ async fn scalar<T: sea_orm::TryGetable>(connection: &impl Connection, sql: Sql) 
     let row = rows.first().ok_or_else(|| Failure::fault("an answer without a row"))?;
     row.try_get_by_index(0).map_err(store_error)
 }
+
+// Consequences of other values of settings of SQLite.
+const SYNCHRONOUS: &str = "with less, a power cut takes acknowledged commits with it";
+const JOURNAL_MODE: &str = "without a log of its own, readers and the writer wait for each other";
+const BUSY_TIMEOUT: &str = "without it, a statement fails at once while another process writes";
 
 type Bad = fn(&str) -> bool;
 

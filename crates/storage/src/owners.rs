@@ -141,6 +141,18 @@ pub(crate) fn both(place: &str, among: &str, account: &str, participant: &str) -
     )
 }
 
+/// Columns that are keys of accounts and of participants.
+pub(crate) const KEYS: [&str; 2] = ["id", "number"];
+
+/// Returns the place in [`KEYS`] and the value of the key of a participant. No owner has an empty id.
+pub(crate) fn participant_key(participant: Option<&RewardsParticipantIdentifier>) -> (usize, &str) {
+    match participant {
+        Some(RewardsParticipantIdentifier::Id(id)) => (0, matchable(id)),
+        Some(RewardsParticipantIdentifier::Number(number)) => (1, matchable(number)),
+        None => (0, ""),
+    }
+}
+
 /// Finds the accounts with a name, at most two, and a participant. Two accounts are enough to know that the name is
 /// ambiguous.
 pub(crate) async fn find_named<C: Connection>(
@@ -149,15 +161,12 @@ pub(crate) async fn find_named<C: Connection>(
     name: &str,
     participant: Option<&RewardsParticipantIdentifier>,
 ) -> StoreResult<Versioned<(Vec<Arc<Account>>, Option<Arc<Participant>>)>> {
-    let (column, key) = match participant {
-        Some(RewardsParticipantIdentifier::Id(id)) => ("id", id.as_str()),
-        Some(RewardsParticipantIdentifier::Number(number)) => ("number", number.as_str()),
-        None => ("id", ""),
-    };
+    let (column, key) = participant_key(participant);
+    let column = KEYS[column];
     // Only the beginning of a name is indexed.
     let account = "substr(a.name, 1, 100) = substr($2, 1, 100) AND a.name = $2";
     let text = both("", "", account, &format!("p.{column} = $3")) + " ORDER BY a.id LIMIT 2";
-    let values = vec![organisation.0.into(), matchable(name).into(), matchable(key).into()];
+    let values = vec![organisation.0.into(), matchable(name).into(), key.into()];
     let rows = Sql::fixed(LABEL, &text, values).all(connection).await?;
     let (mut version, mut accounts, mut found) = (None, Vec::new(), None);
     let mut reader = Reader::new(organisation);

@@ -7,7 +7,7 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{OwnerJoins, Owners, StoreResult};
 
 use super::prepared_query::{Lookup, PreparedQuery, Statements};
-use crate::owners::{LABEL, Reader, both, matchable};
+use crate::owners::{KEYS, LABEL, Reader, both, matchable, participant_key};
 use crate::reference::Versioned;
 use crate::sql::row_reader::RowReader;
 
@@ -25,7 +25,6 @@ static STATEMENTS: LazyLock<[[Statements; 2]; 2]> = LazyLock::new(|| {
         })
     })
 });
-const KEYS: [&str; 2] = ["id", "number"];
 const MANY: &str = " CROSS JOIN unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, participant, place)";
 
 /// Lookup of the version of the reference data and of those owners that exist.
@@ -51,13 +50,9 @@ impl<'a> OwnersLookup<'a> {
             Some(AccountsReceivableIdentifier::Name(name)) => return Err(Ambiguous(name)),
             None => (0, ""),
         };
-        let (participant_key, participant) = match participant {
-            Some(RewardsParticipantIdentifier::Id(id)) => (0, id.as_str()),
-            Some(RewardsParticipantIdentifier::Number(number)) => (1, number.as_str()),
-            None => (0, ""),
-        };
+        let (participant_key, participant) = participant_key(participant);
         let query = PreparedQuery { organisation, statements: &STATEMENTS[account_key][participant_key] };
-        Ok(Self { query, keys: [matchable(account), matchable(participant)] })
+        Ok(Self { query, keys: [matchable(account), participant] })
     }
 }
 

@@ -20,9 +20,14 @@ use crate::tokens::TOKEN;
 /// One entry for each kind of key and each combination of loaded owners.
 static STATEMENTS: LazyLock<[[Statements; 4]; 4]> = LazyLock::new(|| {
     ["id", "number", "authentication_code", "identifier"].map(|column| {
-        JOINS.map(|joins| Statements { label: label(joins), one: one(column, joins), many: many(column, joins) })
+        JOINS.map(|joins| Statements {
+            label: label(joins),
+            one: statement("", "", column, "$2", joins),
+            many: statement(", k.place", MANY, column, "k.value", joins),
+        })
     })
 });
+const MANY: &str = " CROSS JOIN pg_catalog.unnest($2::text[]) WITH ORDINALITY AS k(value, place)";
 const JOINS: [OwnerJoins; 4] = [
     OwnerJoins { accounts_receivable: false, rewards_participant: false },
     OwnerJoins { accounts_receivable: true, rewards_participant: false },
@@ -89,20 +94,12 @@ fn label(joins: OwnerJoins) -> Label {
     })
 }
 
-fn one(column: &str, joins: OwnerJoins) -> String {
-    let mut sql = Sql::new(label(joins), format!("SELECT o.directory_version, {}{}", *TOKEN, owners::select(joins)));
-    sql.push(" FROM organisation o LEFT JOIN access_token t ON t.organisation_key = o.key AND t.");
-    sql.push(column).push(" = $2");
-    owners::join(&mut sql, joins);
-    sql.push(" WHERE o.key = $1");
-    sql.into_text()
-}
-
-fn many(column: &str, joins: OwnerJoins) -> String {
-    let mut sql =
-        Sql::new(label(joins), format!("SELECT o.directory_version, {}{}, k.place", *TOKEN, owners::select(joins)));
-    sql.push(" FROM organisation o CROSS JOIN pg_catalog.unnest($2::text[]) WITH ORDINALITY AS k(value, place)");
-    sql.push(" LEFT JOIN access_token t ON t.organisation_key = o.key AND t.").push(column).push(" = k.value");
+/// Returns the statement for a token whose key has a value. `among` joins a table of values; `place` is the column after
+/// those of the token and its owners.
+fn statement(place: &str, among: &str, key: &str, value: &str, joins: OwnerJoins) -> String {
+    let columns = format!("{}{}{place}", *TOKEN, owners::select(joins));
+    let mut sql = Sql::new(label(joins), format!("SELECT o.directory_version, {columns} FROM organisation o{among}"));
+    sql.push(" LEFT JOIN access_token t ON t.organisation_key = o.key AND t.").push(key).push(" = ").push(value);
     owners::join(&mut sql, joins);
     sql.push(" WHERE o.key = $1");
     sql.into_text()
