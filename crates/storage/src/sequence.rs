@@ -47,8 +47,7 @@ pub(crate) async fn raise<C: Connection>(
     sql.bind(organisation.0).push(", ").bind(sequence.name()).push(", ").bind(highest.saturating_add(1));
     sql.push(") ON CONFLICT (organisation_key, name) DO UPDATE SET next = excluded.next");
     sql.push(" WHERE number_sequence.next < excluded.next");
-    sql.all(connection).await?;
-    Ok(())
+    sql.all(connection).await.map(drop)
 }
 
 /// Sets a sequence above the highest stored number of a prefix if it is below, and resets it to there if it has
@@ -66,8 +65,7 @@ pub(crate) async fn realign<C: Connection>(
     let mut sql = Sql::update("number_sequence", "next = ");
     sql.bind(highest.saturating_add(1)).push(" WHERE organisation_key = ").bind(organisation.0);
     sql.push(" AND name = ").bind(sequence.name()).push(" AND next > ").bind(LAST_NUMBER);
-    sql.all(connection).await?;
-    Ok(())
+    sql.all(connection).await.map(drop)
 }
 
 /// Finds the highest stored number that consists of the prefix and ten digits. Reads the index in descending order.
