@@ -20,13 +20,10 @@ use std::collections::HashSet;
 use access_tokens_domain::policy::Creation;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{ImportChanges, ImportRows, Sequence, StoreResult};
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter};
 
 use crate::convert;
-use crate::entities::{
-    access_token, accounts_receivable, app_user, business_unit, classification, contact_information, country, industry,
-    industry_sector, organisation as organisations, rewards_participant, unit, user_credential,
-};
+use crate::entities::{access_token, organisation as organisations, user_credential};
 use crate::sequence;
 use crate::sessions;
 use crate::sql::connection::Connection;
@@ -47,150 +44,6 @@ impl LockedRows {
     }
 }
 
-/// Writes a batch. Replaces the tokens and credentials in `locked_rows`, and inserts all others.
-pub(crate) async fn save<C: Connection>(
-    connection: &C,
-    key: OrganisationKey,
-    changes: &ImportChanges,
-    locked_rows: &LockedRows,
-) -> StoreResult<()> {
-    macro_rules! save {
-        ($module:ident, $convert:path, $values:expr) => {
-            if !$values.is_empty() {
-                let rows: StoreResult<Vec<_>> = $values.iter().map(|value| $convert(key, value)).collect();
-                write::<$module::Entity>(connection, rows?, Existing::Replaced).await?;
-            }
-        };
-    }
-    save_organisation(connection, key, changes).await?;
-    save!(business_unit, convert::business_unit_row, changes.business_units);
-    save!(unit, convert::unit_row, changes.units);
-    let users: Vec<_> = changes.users.iter().map(|user| user.id.clone()).collect();
-    // A batch may give the name of one user to another, as it may with the codes of tokens.
-    update(connection, "app_user", "username = NULL", key, &users).await?;
-    save!(app_user, convert::user_row, changes.users);
-    let rows = changes.credentials.iter().map(|one| convert::credential_row(key, one)).collect::<StoreResult<_>>()?;
-    write_locked::<user_credential::Entity>(connection, rows, |row| locked_rows.credentials.contains(&row.user_id))
-        .await?;
-    sessions::end_after_import(connection, key, changes).await?;
-    save!(country, convert::country_row, changes.countries);
-    save!(industry, convert::industry_row, changes.industries);
-    save!(industry_sector, convert::industry_sector_row, changes.industry_sectors);
-    save!(classification, convert::classification_row, changes.classifications);
-    save!(contact_information, convert::contact_row, changes.contacts);
-    save!(accounts_receivable, convert::accounts_receivable_row, changes.accounts);
-    save!(rewards_participant, convert::rewards_participant_row, changes.participants);
-    // Removed tokens first: the tokens that replace them have their numbers or codes.
-    let removed = &changes.renamed_tokens.iter().map(|(old, _)| old.clone()).collect::<Vec<_>>();
-    if is_postgres(connection) {
-        bulk_json::remove::<access_token::Entity>(connection, key, removed).await?;
-    } else {
-        bulk_values::remove::<access_token::Entity>(connection, key, access_token::Column::Id, removed).await?;
-    }
-    for table in ["credential_attempt", "code_issue"] {
-        move_counts(connection, table, key, &changes.renamed_tokens).await?;
-    }
-    free_unique_keys(connection, key, &changes.vacated_tokens).await?;
-    let rows = changes.tokens.iter().map(|token| convert::token_row(key, token)).collect();
-    write_locked::<access_token::Entity>(connection, rows, |row| locked_rows.tokens.contains(&row.id)).await?;
-    raise_sequences(connection, key, changes).await
-}
-
-/// Replaces number, code and identifier of the tokens whose values the batch changes by temporary ones, so that other
-/// tokens of the batch can take the old values: unique indexes check each row when it is written. The temporary values
-/// begin with a control character, as no code does, so that they are unique.
-async fn free_unique_keys<C: Connection>(
-    connection: &C,
-    organisation: OrganisationKey,
-    ids: &[String],
-) -> StoreResult<()> {
-    let unused = if is_postgres(connection) { "chr(1) || id" } else { "char(1) || id" };
-    let columns = format!("number = {unused}, authentication_code = {unused}, identifier = NULL");
-    update(connection, "access_token", &columns, organisation, ids).await
-}
-
-/// Maximum number of renamed tokens in one statement.
-const RENAME_BATCH_SIZE: usize = 100;
-
-/// Moves the counters of tokens to the new ids of the tokens. No id begins with a control character: with one as
-/// prefix, the rows of an old id do not collide with a token that gets that id.
-async fn move_counts<C: Connection>(
-    connection: &C,
-    table: &str,
-    organisation: OrganisationKey,
-    renamed: &[(String, String)],
-) -> StoreResult<()> {
-    let renamed: Vec<_> = renamed.iter().filter(|(old, new)| old != new).collect();
-    let aside = if is_postgres(connection) { "chr(1) || " } else { "char(1) || " };
-    let of_organisation = |sql: &mut Sql, renamed: &[&(String, String)], prefix: &str, new: bool| {
-        sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND subject IN (");
-        for (i, (old_id, new_id)) in renamed.iter().enumerate() {
-            sql.push(if i == 0 { "" } else { ", " }).push(prefix).bind(if new { new_id } else { old_id }.as_str());
-        }
-        sql.push(")");
-    };
-    for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
-        let mut sql = Sql::update(table, &format!("subject = {aside}subject"));
-        of_organisation(&mut sql, renamed, "", false);
-        sql.all(connection).await?;
-    }
-    for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
-        let mut sql = Sql::delete(table, "");
-        of_organisation(&mut sql, renamed, "", true);
-        sql.all(connection).await?;
-        let mut sql = Sql::update(table, "subject = CASE subject");
-        for (old, new) in renamed {
-            sql.push(" WHEN ").push(aside).bind(old.as_str()).push(" THEN ").bind(new.as_str());
-        }
-        sql.push(" END");
-        of_organisation(&mut sql, renamed, aside, false);
-        sql.all(connection).await?;
-    }
-    Ok(())
-}
-
-/// Runs an update for the rows with these ids.
-async fn update<C: Connection>(
-    connection: &C,
-    table: &str,
-    columns: &str,
-    organisation: OrganisationKey,
-    ids: &[String],
-) -> StoreResult<()> {
-    let postgres = is_postgres(connection);
-    for ids in ids.chunks(if postgres { ids.len().max(1) } else { 256 }) {
-        let mut sql = Sql::update(table, columns);
-        sql.push(" WHERE organisation_key = ").bind(organisation.0);
-        if postgres {
-            bulk_json::is_one_of(&mut sql, "id", ids)?;
-        } else {
-            sql.push(" AND id IN (").bind_all(ids.iter().map(String::as_str)).push(")");
-        }
-        sql.all(connection).await?;
-    }
-    Ok(())
-}
-
-/// Writes the settings of the organisation, except its id and its name. Increments the version of the organisation if
-/// the import changes data that is cached in memory.
-async fn save_organisation<C: Connection>(
-    connection: &C,
-    key: OrganisationKey,
-    changes: &ImportChanges,
-) -> StoreResult<()> {
-    if !changes.touches_reference() {
-        return Ok(());
-    }
-    let mut sql = Sql::update("organisation", "directory_version = directory_version + 1");
-    if let Some(organisation) = &changes.organisation {
-        sql.push(", number_prefix = ").bind(organisation.number_prefix.as_str());
-        sql.push(", legacy_compatibility = ").bind(organisation.legacy_compatibility);
-        sql.push(", definition = ").bind(convert::definition(organisation)?);
-    }
-    sql.push(" WHERE key = ").bind(key.0);
-    sql.all(connection).await.map(drop)
-}
-
 /// Effect of an insert on a stored row with the same primary key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Existing {
@@ -200,75 +53,212 @@ enum Existing {
     Refused,
 }
 
-/// Inserts whole rows.
-async fn write<E: EntityTrait>(connection: &impl Connection, rows: Vec<E::Model>, existing: Existing) -> StoreResult<()>
-where
-    E::Model: IntoActiveModel<E::ActiveModel>,
-{
-    if is_postgres(connection) {
-        bulk_json::write::<E>(connection, &rows, existing).await
-    } else {
-        bulk_values::write::<E>(connection, rows, existing).await
-    }
-}
+/// Maximum number of renamed tokens in one statement.
+const RENAME_BATCH_SIZE: usize = 100;
 
-/// Replaces the rows that the transaction has locked, and inserts all others.
-async fn write_locked<E: EntityTrait>(
-    connection: &impl Connection,
-    rows: Vec<E::Model>,
-    is_locked: impl Fn(&E::Model) -> bool,
-) -> StoreResult<()>
-where
-    E::Model: IntoActiveModel<E::ActiveModel>,
-{
-    let (locked, new) = rows.into_iter().partition(is_locked);
-    write::<E>(connection, locked, Existing::Replaced).await?;
-    write::<E>(connection, new, Existing::Refused).await
-}
-
-/// Raises the sequences above the numbers and codes of this batch, so that none of them is issued again. A new prefix
-/// or policy may turn existing numbers and codes into those of a sequence.
-async fn raise_sequences<C: Connection>(
+/// Writes a batch. Replaces the tokens and credentials in `locked_rows`, and inserts all others.
+pub(crate) async fn save<C: Connection>(
     connection: &C,
-    key: OrganisationKey,
+    organisation: OrganisationKey,
     changes: &ImportChanges,
+    locked_rows: &LockedRows,
 ) -> StoreResult<()> {
-    let tokens = &changes.tokens;
-    if !tokens.is_empty() {
-        let prefix = number_prefix(connection, key).await?;
-        let raised = [
-            (Sequence::TokenNumber, sequence::highest(tokens.iter().map(|token| token.number.as_str()), &prefix)),
-            (
-                Sequence::AuthenticationCode,
-                sequence::highest_code(tokens.iter().map(|t| t.authentication_code.as_str())),
-            ),
-            (Sequence::Identifier, sequence::highest_code(tokens.iter().filter_map(|t| t.identifier.as_deref()))),
-        ];
-        for (name, highest) in raised {
-            if let Some(highest) = highest {
-                sequence::raise(connection, key, name, highest).await?;
-            }
-        }
-    }
-    if let Some(organisation) = &changes.organisation {
-        sequence::realign(connection, key, Sequence::TokenNumber, &organisation.number_prefix).await?;
-    }
-    let definition = changes.organisation.as_ref().map(|organisation| &organisation.definition);
-    let policies = changes.classifications.iter().filter_map(|classification| classification.policy.as_ref());
-    for policy in definition.into_iter().chain(policies) {
-        let rules =
-            [(Sequence::AuthenticationCode, &policy.authentication_code), (Sequence::Identifier, &policy.identifier)];
-        for (name, rules) in rules {
-            if rules.creation == Creation::AutoNumber {
-                sequence::realign(connection, key, name, &rules.auto_number_prefix()).await?;
-            }
-        }
-    }
-    Ok(())
+    BatchWriter { connection, organisation }.save(changes, locked_rows).await
 }
 
-async fn number_prefix<C: Connection>(connection: &C, key: OrganisationKey) -> StoreResult<String> {
-    let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(key.0));
-    let organisation = sql::select(connection, &organisation).await?.pop();
-    Ok(organisation.map(|row| row.number_prefix).unwrap_or_default())
+/// Writes rows of one organisation.
+struct BatchWriter<'a, C> {
+    connection: &'a C,
+    organisation: OrganisationKey,
+}
+
+impl<C: Connection> BatchWriter<'_, C> {
+    async fn save(&self, changes: &ImportChanges, locked_rows: &LockedRows) -> StoreResult<()> {
+        self.save_organisation(changes).await?;
+        self.replace(&changes.business_units, convert::business_unit_row).await?;
+        self.replace(&changes.units, convert::unit_row).await?;
+        let users: Vec<_> = changes.users.iter().map(|user| user.id.clone()).collect();
+        // A batch may give the name of one user to another, as it may with the codes of tokens.
+        self.update("app_user", "username = NULL", &users).await?;
+        self.replace(&changes.users, convert::user_row).await?;
+        let rows = changes.credentials.iter().map(|one| convert::credential_row(self.organisation, one)).collect();
+        self.write_locked::<user_credential::Entity>(rows, |row| locked_rows.credentials.contains(&row.user_id))
+            .await?;
+        sessions::end_after_import(self.connection, self.organisation, changes).await?;
+        self.replace(&changes.countries, convert::country_row).await?;
+        self.replace(&changes.industries, convert::industry_row).await?;
+        self.replace(&changes.industry_sectors, convert::industry_sector_row).await?;
+        self.replace(&changes.classifications, convert::classification_row).await?;
+        self.replace(&changes.contacts, convert::contact_row).await?;
+        self.replace(&changes.accounts, convert::accounts_receivable_row).await?;
+        self.replace(&changes.participants, convert::rewards_participant_row).await?;
+        // Removed tokens first: the tokens that replace them have their numbers or codes.
+        let removed = &changes.renamed_tokens.iter().map(|(old, _)| old.clone()).collect::<Vec<_>>();
+        if is_postgres(self.connection) {
+            bulk_json::remove::<access_token::Entity>(self.connection, self.organisation, removed).await?;
+        } else {
+            bulk_values::remove::<access_token::Entity>(self.connection, self.organisation, removed).await?;
+        }
+        for table in ["credential_attempt", "code_issue"] {
+            self.move_counts(table, &changes.renamed_tokens).await?;
+        }
+        self.free_unique_keys(&changes.vacated_tokens).await?;
+        let rows = changes.tokens.iter().map(|token| convert::token_row(self.organisation, token)).collect();
+        self.write_locked::<access_token::Entity>(rows, |row| locked_rows.tokens.contains(&row.id)).await?;
+        self.raise_sequences(changes).await
+    }
+
+    /// Replaces number, code and identifier of the tokens whose values the batch changes by temporary ones, so that
+    /// other tokens of the batch can take the old values: unique indexes check each row when it is written. The
+    /// temporary values begin with a control character, as no code does, so that they are unique.
+    async fn free_unique_keys(&self, ids: &[String]) -> StoreResult<()> {
+        let unused = if is_postgres(self.connection) { "chr(1) || id" } else { "char(1) || id" };
+        let columns = format!("number = {unused}, authentication_code = {unused}, identifier = NULL");
+        self.update("access_token", &columns, ids).await
+    }
+
+    /// Moves the counters of tokens to the new ids of the tokens. No id begins with a control character: with one as
+    /// prefix, the rows of an old id do not collide with a token that gets that id.
+    async fn move_counts(&self, table: &str, renamed: &[(String, String)]) -> StoreResult<()> {
+        let renamed: Vec<_> = renamed.iter().filter(|(old, new)| old != new).collect();
+        let aside = if is_postgres(self.connection) { "chr(1) || " } else { "char(1) || " };
+        let of_organisation = |sql: &mut Sql, renamed: &[&(String, String)], prefix: &str, new: bool| {
+            sql.push(" WHERE organisation_key = ").bind(self.organisation.0).push(" AND subject IN (");
+            for (i, (old_id, new_id)) in renamed.iter().enumerate() {
+                sql.push(if i == 0 { "" } else { ", " }).push(prefix).bind(if new { new_id } else { old_id }.as_str());
+            }
+            sql.push(")");
+        };
+        for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
+            let mut sql = Sql::update(table, &format!("subject = {aside}subject"));
+            of_organisation(&mut sql, renamed, "", false);
+            sql.all(self.connection).await?;
+        }
+        for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
+            let mut sql = Sql::delete(table, "");
+            of_organisation(&mut sql, renamed, "", true);
+            sql.all(self.connection).await?;
+            let mut sql = Sql::update(table, "subject = CASE subject");
+            for (old, new) in renamed {
+                sql.push(" WHEN ").push(aside).bind(old.as_str()).push(" THEN ").bind(new.as_str());
+            }
+            sql.push(" END");
+            of_organisation(&mut sql, renamed, aside, false);
+            sql.all(self.connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs an update for the rows with these ids.
+    async fn update(&self, table: &str, columns: &str, ids: &[String]) -> StoreResult<()> {
+        let postgres = is_postgres(self.connection);
+        for ids in ids.chunks(if postgres { ids.len().max(1) } else { 256 }) {
+            let mut sql = Sql::update(table, columns);
+            sql.push(" WHERE organisation_key = ").bind(self.organisation.0);
+            if postgres {
+                bulk_json::is_one_of(&mut sql, "id", ids)?;
+            } else {
+                sql.push(" AND id IN (").bind_all(ids.iter().map(String::as_str)).push(")");
+            }
+            sql.all(self.connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the settings of the organisation, except its id and its name. Increments the version of the organisation
+    /// if the import changes data that is cached in memory.
+    async fn save_organisation(&self, changes: &ImportChanges) -> StoreResult<()> {
+        if !changes.touches_reference() {
+            return Ok(());
+        }
+        let mut sql = Sql::update("organisation", "directory_version = directory_version + 1");
+        if let Some(organisation) = &changes.organisation {
+            sql.push(", number_prefix = ").bind(organisation.number_prefix.as_str());
+            sql.push(", legacy_compatibility = ").bind(organisation.legacy_compatibility);
+            sql.push(", definition = ").bind(convert::definition(organisation)?);
+        }
+        sql.push(" WHERE key = ").bind(self.organisation.0);
+        sql.all(self.connection).await.map(drop)
+    }
+
+    /// Inserts whole rows, or replaces them by their primary key.
+    async fn replace<T, M>(&self, values: &[T], to_row: fn(OrganisationKey, &T) -> StoreResult<M>) -> StoreResult<()>
+    where
+        M: ModelTrait<Entity: EntityTrait<Model = M>> + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+    {
+        let rows: StoreResult<Vec<_>> = values.iter().map(|value| to_row(self.organisation, value)).collect();
+        self.write::<M::Entity>(rows?, Existing::Replaced).await
+    }
+
+    /// Inserts whole rows.
+    async fn write<E: EntityTrait>(&self, rows: Vec<E::Model>, existing: Existing) -> StoreResult<()>
+    where
+        E::Model: IntoActiveModel<E::ActiveModel>,
+    {
+        if is_postgres(self.connection) {
+            bulk_json::write::<E>(self.connection, &rows, existing).await
+        } else {
+            bulk_values::write::<E>(self.connection, rows, existing).await
+        }
+    }
+
+    /// Replaces the rows that the transaction has locked, and inserts all others.
+    async fn write_locked<E: EntityTrait>(
+        &self,
+        rows: Vec<E::Model>,
+        is_locked: impl Fn(&E::Model) -> bool,
+    ) -> StoreResult<()>
+    where
+        E::Model: IntoActiveModel<E::ActiveModel>,
+    {
+        let (locked, new) = rows.into_iter().partition(is_locked);
+        self.write::<E>(locked, Existing::Replaced).await?;
+        self.write::<E>(new, Existing::Refused).await
+    }
+
+    /// Raises the sequences above the numbers and codes of this batch, so that none of them is issued again. A new
+    /// prefix or policy may turn existing numbers and codes into those of a sequence.
+    async fn raise_sequences(&self, changes: &ImportChanges) -> StoreResult<()> {
+        let tokens = &changes.tokens;
+        if !tokens.is_empty() {
+            let prefix = self.number_prefix().await?;
+            let raised = [
+                (Sequence::TokenNumber, sequence::highest(tokens.iter().map(|token| token.number.as_str()), &prefix)),
+                (
+                    Sequence::AuthenticationCode,
+                    sequence::highest_code(tokens.iter().map(|t| t.authentication_code.as_str())),
+                ),
+                (Sequence::Identifier, sequence::highest_code(tokens.iter().filter_map(|t| t.identifier.as_deref()))),
+            ];
+            for (name, highest) in raised {
+                if let Some(highest) = highest {
+                    sequence::raise(self.connection, self.organisation, name, highest).await?;
+                }
+            }
+        }
+        if let Some(organisation) = &changes.organisation {
+            sequence::realign(self.connection, self.organisation, Sequence::TokenNumber, &organisation.number_prefix)
+                .await?;
+        }
+        let definition = changes.organisation.as_ref().map(|organisation| &organisation.definition);
+        let policies = changes.classifications.iter().filter_map(|classification| classification.policy.as_ref());
+        for policy in definition.into_iter().chain(policies) {
+            let rules = [
+                (Sequence::AuthenticationCode, &policy.authentication_code),
+                (Sequence::Identifier, &policy.identifier),
+            ];
+            for (name, rules) in rules {
+                if rules.creation == Creation::AutoNumber {
+                    sequence::realign(self.connection, self.organisation, name, &rules.auto_number_prefix()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn number_prefix(&self) -> StoreResult<String> {
+        let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(self.organisation.0));
+        let organisation = sql::select(self.connection, &organisation).await?.pop();
+        Ok(organisation.map(|row| row.number_prefix).unwrap_or_default())
+    }
 }

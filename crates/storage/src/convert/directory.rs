@@ -10,7 +10,7 @@ use access_tokens_domain::session::{OrganisationKey, Permissions};
 use access_tokens_domain::store::{ApiKey, Credential, KeyTerms, OrganisationRef, StoreResult};
 
 use super::value::{document, named, optional_time, to_document};
-use crate::entities;
+use crate::entities::{self, user_credential};
 
 /// Defines the conversions of rows in both directions. A field is the same on both sides, or one of these: `json` an optional
 /// JSON document, `name` an optional name of a value of the type, `required` a name that is never missing.
@@ -90,7 +90,7 @@ pub(crate) fn definition(organisation: &Organisation) -> StoreResult<String> {
     to_document(&organisation.definition)
 }
 
-pub(crate) fn credential(row: entities::user_credential::Model) -> StoreResult<Credential> {
+pub(crate) fn credential(row: user_credential::Model) -> StoreResult<Credential> {
     Ok(Credential {
         user: row.user_id,
         password: row.password_hash.map(PassCodeHash::from_stored),
@@ -99,17 +99,14 @@ pub(crate) fn credential(row: entities::user_credential::Model) -> StoreResult<C
     })
 }
 
-pub(crate) fn credential_row(
-    organisation: OrganisationKey,
-    credential: &Credential,
-) -> StoreResult<entities::user_credential::Model> {
-    Ok(entities::user_credential::Model {
+pub(crate) fn credential_row(organisation: OrganisationKey, credential: &Credential) -> user_credential::Model {
+    user_credential::Model {
         organisation_key: organisation.0,
         user_id: credential.user.clone(),
         password_hash: credential.password.as_ref().map(|hash| hash.as_stored().to_owned()),
         permissions: credential.permissions.to_string(),
         default_unit: credential.default_unit.clone(),
-    })
+    }
 }
 
 pub(crate) fn api_key(row: entities::api_key::Model) -> StoreResult<ApiKey> {

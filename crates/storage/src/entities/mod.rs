@@ -175,7 +175,8 @@ positional_entities! {
         permissions: String,
         default_unit: Option<String>,
     }
-    /// Contact information. `demographics` and `company_profile` are JSON documents, because no lookup uses their content.
+    /// Contact information. `demographics` and `company_profile` are JSON documents, because no lookup uses their
+    /// content.
     "contact_information" contact_information {
         id;
         contact_type: Option<String>,

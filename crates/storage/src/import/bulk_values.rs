@@ -37,11 +37,11 @@ pub(super) async fn with_keys<E: EntityTrait>(
 pub(super) async fn remove<E: EntityTrait>(
     connection: &impl Connection,
     organisation: OrganisationKey,
-    id: E::Column,
     ids: &[String],
 ) -> StoreResult<()> {
     for ids in padded(ids) {
-        let delete = E::delete_many().filter(is_of::<E>(organisation)).filter(id.is_in(ids));
+        let is_one = Expr::col((E::default(), "id")).is_in(ids);
+        let delete = E::delete_many().filter(is_of::<E>(organisation)).filter(is_one);
         Sql::of_entity::<E>("DELETE", &delete, DbBackend::Sqlite).all(connection).await?;
     }
     Ok(())

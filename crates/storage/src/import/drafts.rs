@@ -197,9 +197,7 @@ impl DraftFile {
         }
         Ok(rows)
     }
-}
 
-impl DraftFile {
     fn accounts(&self, keys: &ImportKeys) -> StoreResult<Vec<AccountsReceivable>> {
         let mut ids = keys.account_ids.clone();
         for name in &keys.account_names {
@@ -258,7 +256,7 @@ impl DraftStore for DraftFile {
             self.add(&mut batch, row, [(Key::Contact, Some(one.id.as_str()))])?;
         }
         for one in &changes.credentials {
-            let row = convert::credential_row(none, one)?;
+            let row = convert::credential_row(none, one);
             self.add(&mut batch, row, [(Key::Credential, Some(one.user.as_str()))])?;
         }
         for one in &changes.accounts {
