@@ -20,7 +20,7 @@ use crate::postgres::replicas::Replicas;
 use crate::postgres::rights;
 use crate::postgres::servers::UrlUse;
 use crate::postgres::{self, Purpose};
-use crate::reference::ReferenceCache;
+use crate::reference::{ReferenceCache, Versioned};
 use crate::sql::Sql;
 use crate::sql::connection::{Connection as _, Snapshot};
 use crate::sql::executor::Executor;
@@ -28,7 +28,7 @@ use crate::sql::observer::observe;
 use crate::sql::row_reader::{RowReader, WriteResult};
 use crate::sqlite::generation;
 use crate::sqlite::read_pool::ReadPool;
-use crate::sqlite::writer::SqliteWriter;
+use crate::sqlite::writer::{Limits, SqliteWriter};
 use crate::sqlite::{self, Claim};
 
 /// Result of an operation that opens or migrates the database.
@@ -96,12 +96,11 @@ async fn open_sqlite(options: &Arc<DatabaseOptions>) -> Result<Backend> {
     let failed = |error: DbErr| sqlite::setup_failure(&file, log, &error.into());
     // Before the file is created: a log without its file stays unchanged.
     generation::check(&file)?;
-    let opening = if options.read_only {
-        None
-    } else {
+    let mut opening = None;
+    if !options.read_only {
         sqlite::create_private(&file)?;
-        Some(generation::begin(&file)?)
-    };
+        opening = generation::begin(&file)?;
+    }
     let writer = sqlite::connect_writer(options).await.map_err(failed)?;
     if !options.read_only {
         sqlite::check_safe(&writer).await?;
@@ -109,7 +108,7 @@ async fn open_sqlite(options: &Arc<DatabaseOptions>) -> Result<Backend> {
     let closing = Arc::new(AtomicBool::new(false));
     let readers = sqlite::connect_readers(options, &closing).await.map_err(failed)?;
     drop(opening);
-    let writer = SqliteWriter::start(writer, Arc::clone(options), &file)
+    let writer = SqliteWriter::start(writer, Arc::clone(options), &file, Limits::new(options))
         .map_err(|error| SetupError::Database(format!("no thread to write with: {error}")))?;
     let read_pool = ReadPool::new(&file, options.observer.clone());
     let identity = sqlite::identity(&file);
@@ -333,14 +332,18 @@ impl Database {
     }
 
     /// Looks up one row on the primary. `call` may be dropped while the lookup waits for a connection.
-    pub(crate) async fn look_up<L: Lookup>(&self, lookup: &L, call: Option<&CallState>) -> StoreResult<L::Found> {
+    pub(crate) async fn look_up<T, const N: usize>(
+        &self,
+        lookup: &Lookup<'_, T, N>,
+        call: Option<&CallState>,
+    ) -> StoreResult<Versioned<T>> {
         match &*self.backend {
             Backend::Sqlite { read_pool, writer, .. } => read_pool.find(lookup, writer.counts().1),
             Backend::Postgres(pools) => {
                 let started = Instant::now();
-                let row = pools.lookup_batcher().find(lookup.query(), lookup.keys(), call).await?;
+                let row = pools.lookup_batcher().find(lookup.query, &lookup.keys, call).await?;
                 self.record_response(started);
-                lookup.read(RowReader::from_postgres(&row.ok_or_else(|| lookup.query().unknown_organisation())?))
+                lookup.read(RowReader::from_postgres(&row.ok_or_else(|| lookup.query.unknown_organisation())?))
             }
         }
     }

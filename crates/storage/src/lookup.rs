@@ -4,9 +4,9 @@ mod owners;
 mod prepared_query;
 mod token;
 
-pub(crate) use owners::{Ambiguous, OwnersLookup};
+pub(crate) use owners::{Ambiguous, owners};
 pub(crate) use prepared_query::{Lookup, PreparedQuery};
-pub(crate) use token::TokenLookup;
+pub(crate) use token::token;
 
 #[cfg(test)]
 use access_tokens_domain::session::OrganisationKey;

@@ -19,10 +19,9 @@ use sea_orm::TransactionTrait;
 use crate::database::{Backend, Database};
 use crate::error::store_error;
 use crate::import::DraftFile;
-use crate::lookup::{Ambiguous, Lookup as _, OwnersLookup, TokenLookup};
+use crate::lookup::{self, Ambiguous};
 use crate::sql::label::Label;
 use crate::sql::observer::observe;
-use crate::tokens::Found;
 use crate::transaction::{Transaction, TransactionBackend};
 use crate::{counts, new_token, owners, reference, sequence, tokens};
 
@@ -44,16 +43,9 @@ impl Database {
         }
         let transaction = self.snapshot().await?;
         let snapshot = Arc::new(reference::load(&transaction, organisation).await?);
-        transaction.commit().await.map_err(store_error)?;
+        transaction.commit().await?;
         self.cache.put(organisation, &snapshot);
         Ok(snapshot)
-    }
-
-    /// Adds the reference data to tokens of one statement, and so of one version.
-    async fn with_reference(&self, organisation: OrganisationKey, page: Vec<Found>) -> StoreResult<Vec<FoundToken>> {
-        let Some(version) = page.first().map(|found| found.version) else { return Ok(Vec::new()) };
-        let reference = self.reference_since(organisation, version).await?;
-        Ok(page.into_iter().map(|found| with(&reference, found.value)).collect())
     }
 
     /// Finds a token by a key in the form in which it was presented.
@@ -64,7 +56,7 @@ impl Database {
         joins: OwnerJoins,
         read: ReadOptions<'_>,
     ) -> StoreResult<Lookup> {
-        let lookup = TokenLookup::new(organisation, key, joins);
+        let lookup = lookup::token(organisation, key, joins);
         let found = match self.on_replica(read.consistency, |connection| lookup.find(connection)).await {
             Some(found) => found,
             None => self.look_up(&lookup, read.call).await?,
@@ -150,7 +142,10 @@ impl Store for Database {
         let list =
             |connection| async move { tokens::not_associated(&connection, organisation, state, limit, joins).await };
         let page = self.read(consistency, list).await?;
-        self.with_reference(organisation, page).await
+        // All tokens are of one statement, and so of one version.
+        let Some(version) = page.first().map(|found| found.version) else { return Ok(Vec::new()) };
+        let reference = self.reference_since(organisation, version).await?;
+        Ok(page.into_iter().map(|found| with(&reference, found.value)).collect())
     }
 
     async fn find_owners(
@@ -159,7 +154,7 @@ impl Store for Database {
         account: Option<&AccountsReceivableIdentifier>,
         participant: Option<&RewardsParticipantIdentifier>,
     ) -> StoreResult<FoundOwners> {
-        let (version, accounts, participant) = match OwnersLookup::new(organisation, account, participant) {
+        let (version, accounts, participant) = match lookup::owners(organisation, account, participant) {
             Ok(lookup) => {
                 let found = self.look_up(&lookup, None).await?;
                 let Owners { accounts_receivable, rewards_participant } = found.value;

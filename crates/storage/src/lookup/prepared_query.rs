@@ -1,38 +1,40 @@
 //! Prepared queries of lookups and the reading of their rows.
 
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::StoreResult;
+use access_tokens_domain::store::{OwnerJoins, StoreResult};
 
 use crate::error::Failure;
-use crate::reference;
+use crate::reference::{self, Versioned};
 use crate::sql::Sql;
 use crate::sql::connection::Connection;
 use crate::sql::label::Label;
 use crate::sql::row_reader::RowReader;
 
-/// A lookup: a prepared query, its keys, and the conversion of its row.
-pub(crate) trait Lookup: Sync {
-    /// Result of the lookup.
-    type Found: Send;
+/// A lookup by `N` keys: a prepared query, the values of its keys, and the conversion of its row.
+pub(crate) struct Lookup<'a, T, const N: usize> {
+    pub(crate) query: PreparedQuery,
+    pub(crate) keys: [&'a str; N],
+    /// Owners whose columns the query returns.
+    pub(super) joins: OwnerJoins,
+    /// Reads the columns after the version of the reference data.
+    pub(super) read: fn(&mut RowReader<'_>, OrganisationKey, OwnerJoins) -> StoreResult<T>,
+}
 
-    /// Returns the prepared query.
-    fn query(&self) -> PreparedQuery;
-
-    /// Returns the values of the keys.
-    fn keys(&self) -> &[&str];
-
+impl<T, const N: usize> Lookup<'_, T, N> {
     /// Reads the row that [`PreparedQuery::single_sql`] or [`PreparedQuery::batch_sql`] has returned.
-    fn read(&self, row_reader: RowReader<'_>) -> StoreResult<Self::Found>;
+    pub(crate) fn read(&self, mut row_reader: RowReader<'_>) -> StoreResult<Versioned<T>> {
+        let version = row_reader.read()?;
+        let value = (self.read)(&mut row_reader, self.query.organisation, self.joins)?;
+        Ok(Versioned { version, value })
+    }
 
     /// Runs the lookup on any connection.
-    fn find<C: Connection + Send>(&self, connection: C) -> impl Future<Output = StoreResult<Self::Found>> + Send {
-        async move {
-            let query = self.query();
-            let keys = self.keys().iter().map(|key| (*key).into());
-            let values = std::iter::once(query.organisation.0.into()).chain(keys).collect();
-            let rows = Sql::fixed(query.label(), query.single_sql(), values).all(&connection).await?;
-            self.read(RowReader::new(rows.first().ok_or_else(|| query.unknown_organisation())?))
-        }
+    pub(crate) async fn find(&self, connection: impl Connection) -> StoreResult<Versioned<T>> {
+        let query = self.query;
+        let keys = self.keys.iter().map(|key| (*key).into());
+        let values = std::iter::once(query.organisation.0.into()).chain(keys).collect();
+        let rows = Sql::fixed(query.label(), query.single_sql(), values).all(&connection).await?;
+        self.read(RowReader::new(rows.first().ok_or_else(|| query.unknown_organisation())?))
     }
 }
 

@@ -11,7 +11,6 @@ use super::prepared_query::{Lookup, PreparedQuery, Statements};
 use crate::convert;
 use crate::entities::access_token::Model;
 use crate::owners::{self, Reader, matchable};
-use crate::reference::Versioned;
 use crate::sql::Sql;
 use crate::sql::label::Label;
 use crate::sql::row_reader::RowReader;
@@ -35,50 +34,31 @@ const JOINS: [OwnerJoins; 4] = [
     OwnerJoins { accounts_receivable: true, rewards_participant: true },
 ];
 
-/// Lookup of the version of the reference data and of the token, if it exists.
-pub(crate) struct TokenLookup<'a> {
-    query: PreparedQuery,
+/// Returns the lookup of the token that has a key, if it exists.
+pub(crate) fn token(
+    organisation: OrganisationKey,
+    key: TokenKey<'_>,
     joins: OwnerJoins,
-    keys: [&'a str; 1],
+) -> Lookup<'_, Option<(AccessToken, Owners)>, 1> {
+    let (column, value) = match key {
+        TokenKey::Id(id) => (0, id),
+        TokenKey::Number(number) => (1, number),
+        TokenKey::AuthenticationCode(code) => (2, code),
+        TokenKey::Identifier(identifier) => (3, identifier),
+    };
+    let kind = usize::from(joins.accounts_receivable) + 2 * usize::from(joins.rewards_participant);
+    let query = PreparedQuery { organisation, statements: &STATEMENTS[column][kind] };
+    Lookup { query, keys: [matchable(value)], joins, read }
 }
 
-impl<'a> TokenLookup<'a> {
-    /// Creates the lookup for a key.
-    pub(crate) fn new(organisation: OrganisationKey, key: TokenKey<'a>, joins: OwnerJoins) -> Self {
-        let (column, value) = match key {
-            TokenKey::Id(id) => (0, id),
-            TokenKey::Number(number) => (1, number),
-            TokenKey::AuthenticationCode(code) => (2, code),
-            TokenKey::Identifier(identifier) => (3, identifier),
-        };
-        let kind = usize::from(joins.accounts_receivable) + 2 * usize::from(joins.rewards_participant);
-        let query = PreparedQuery { organisation, statements: &STATEMENTS[column][kind] };
-        Self { query, joins, keys: [matchable(value)] }
-    }
-}
-
-impl Lookup for TokenLookup<'_> {
-    type Found = Versioned<Option<(AccessToken, Owners)>>;
-
-    fn query(&self) -> PreparedQuery {
-        self.query
-    }
-
-    fn keys(&self) -> &[&str] {
-        &self.keys
-    }
-
-    fn read(&self, mut row_reader: RowReader<'_>) -> StoreResult<Self::Found> {
-        let (version, organisation) = (row_reader.read()?, self.query.organisation);
-        let value = match row_reader.read_joined::<Model>(organisation.0)? {
-            None => None,
-            Some(token) => {
-                let owners = Reader::new(organisation).owners(&mut row_reader, self.joins)?;
-                Some((convert::token(token)?, owners))
-            }
-        };
-        Ok(Versioned { version, value })
-    }
+fn read(
+    row_reader: &mut RowReader<'_>,
+    organisation: OrganisationKey,
+    joins: OwnerJoins,
+) -> StoreResult<Option<(AccessToken, Owners)>> {
+    let Some(token) = row_reader.read_joined::<Model>(organisation.0)? else { return Ok(None) };
+    let owners = Reader::new(organisation).owners(row_reader, joins)?;
+    Ok(Some((convert::token(token)?, owners)))
 }
 
 fn label(joins: OwnerJoins) -> Label {
@@ -94,8 +74,8 @@ fn label(joins: OwnerJoins) -> Label {
     })
 }
 
-/// Returns the statement for a token whose key has a value. `among` joins a table of values; `place` is the column after
-/// those of the token and its owners.
+/// Returns the statement for a token whose key has a value. `among` joins a table of values; `place` is the column
+/// after those of the token and its owners.
 fn statement(place: &str, among: &str, key: &str, value: &str, joins: OwnerJoins) -> String {
     let columns = format!("{}{}{place}", *TOKEN, owners::select(joins));
     let mut sql = Sql::new(label(joins), format!("SELECT o.directory_version, {columns} FROM organisation o{among}"));

@@ -14,6 +14,7 @@ use access_tokens_domain::store::StoreResult;
 
 use crate::error::Failure;
 use crate::lookup::{Lookup, PreparedQuery};
+use crate::reference::Versioned;
 use crate::sql::observer::{Observer, observe_sync};
 use crate::sql::row_reader::RowReader;
 use crate::sqlite;
@@ -62,13 +63,13 @@ impl ReadPool {
     }
 
     /// Runs a lookup. `commits` is the number of commits that this process has made.
-    pub(crate) fn find<L: Lookup>(&self, lookup: &L, commits: u64) -> StoreResult<L::Found> {
+    pub(crate) fn find<T, const N: usize>(&self, lookup: &Lookup<'_, T, N>, commits: u64) -> StoreResult<Versioned<T>> {
         // Declared before the connection, so that it is dropped after it.
         let (_active, idle) = self.start()?;
         let mut reader = idle.map_or_else(|| Reader::open(&self.file), Ok).map_err(Failure::from)?;
         reader.adjust_mapping(commits).map_err(Failure::from)?;
-        let found = observe_sync(&self.observer, lookup.query().label(), || {
-            run_lookup(&reader.connection, lookup.query(), lookup.keys(), |row_reader| lookup.read(row_reader))
+        let found = observe_sync(&self.observer, lookup.query.label(), || {
+            run_lookup(&reader.connection, lookup.query, &lookup.keys, |row_reader| lookup.read(row_reader))
         })?;
         self.keep(reader);
         Ok(found)
