@@ -3,14 +3,11 @@
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::StoreResult;
 use access_tokens_domain::time::Timestamp;
-use sea_orm::EntityTrait;
-use sea_orm_migration::seaql_migrations;
-use sea_orm_migration::{MigratorTrait, SchemaManager};
 
 use crate::counts::{self, Connections};
 use crate::database::{Backend, Database};
 use crate::error::{Failure, store_error};
-use crate::migration::Migrator;
+use crate::migration::{self, Schema};
 use crate::options::{SetupError, setup_error};
 use crate::postgres::ENCODING;
 use crate::postgres::rights::{self, Rights};
@@ -57,17 +54,6 @@ pub struct Setting {
     pub verdict: Verdict,
     /// Consequence of another value.
     pub about: &'static str,
-}
-
-/// Migrations of the schema.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Schema {
-    /// Number of applied migrations. 0: there is no schema.
-    pub applied: usize,
-    /// Names of the migrations that are not applied yet.
-    pub pending: Vec<String>,
-    /// Names of applied migrations that this version does not know: a newer version has applied them.
-    pub unknown: Vec<String>,
 }
 
 impl Database {
@@ -134,16 +120,7 @@ impl Database {
 
     /// Returns the state of the migrations.
     pub async fn schema(&self) -> StoreResult<Schema> {
-        let connection = self.pool();
-        let manager = SchemaManager::new(&connection);
-        let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
-        if !manager.has_table("seaql_migrations").await.map_err(store_error)? {
-            return Ok(Schema { pending: known, ..Schema::default() });
-        }
-        let applied = seaql_migrations::Entity::find().all(manager.get_connection()).await.map_err(store_error)?;
-        let applied: Vec<String> = applied.into_iter().map(|row| row.version).collect();
-        let without = |all: &[String], some: &[String]| all.iter().filter(|one| !some.contains(one)).cloned().collect();
-        Ok(Schema { applied: applied.len(), pending: without(&known, &applied), unknown: without(&applied, &known) })
+        migration::schema(&self.pool()).await.map_err(store_error)
     }
 
     /// Returns the time of the database's clock. `None` on SQLite, which has no clock of its own.
@@ -184,7 +161,7 @@ impl Database {
             let rows: i64 = scalar(&snapshot, Sql::select("count(*)", table, "")).await?;
             counts.push((what, rows.unsigned_abs()));
         }
-        snapshot.commit().await.map_err(store_error)?;
+        snapshot.commit().await?;
         Ok(counts)
     }
 
@@ -195,13 +172,31 @@ impl Database {
             return Ok(Vec::new());
         }
         let check = Sql::new(Label::OTHER, format!("PRAGMA integrity_check({MAX_FAULTS})"));
-        let rows = check.all(&self.readers()).await?;
-        let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
-        let mut faults: Vec<_> = lines.map_err(store_error)?.into_iter().filter(|line| line != "ok").collect();
+        let mut faults: Vec<String> = check.column(&self.readers()).await?;
+        faults.retain(|line| line != "ok");
         if !Sql::new(Label::OTHER, "PRAGMA foreign_key_check").all(&self.readers()).await?.is_empty() {
             faults.push("rows refer to rows that are not there".to_owned());
         }
         Ok(faults)
+    }
+
+    /// Returns the rights of roles in the schema of PostgreSQL. `None` on SQLite, which has no roles.
+    pub async fn rights(&self) -> StoreResult<Option<Rights>> {
+        if self.is_sqlite() {
+            return Ok(None);
+        }
+        rights::read(&self.readers(), &self.options.schema).await.map(Some).map_err(store_error)
+    }
+
+    /// Refuses a PostgreSQL schema in which another role could run code as the service, and logs the roles that may
+    /// create objects in it. For processes that do not migrate: [`Database::migrate`] checks more.
+    pub async fn check_rights(&self) -> Result<(), SetupError> {
+        if self.is_sqlite() {
+            return Ok(());
+        }
+        let readers = self.readers();
+        rights::check_place(&readers, &self.options).await?;
+        rights::check(&rights::read(&readers, &self.options.schema).await.map_err(setup_error)?, false)
     }
 
     async fn pragma<T: sea_orm::TryGetable>(&self, name: &str) -> StoreResult<T> {
@@ -214,9 +209,8 @@ impl Database {
 }
 
 async fn scalar<T: sea_orm::TryGetable>(connection: &impl Connection, sql: Sql) -> StoreResult<T> {
-    let rows = sql.all(connection).await?;
-    let row = rows.first().ok_or_else(|| Failure::fault("an answer without a row"))?;
-    row.try_get_by_index(0).map_err(store_error)
+    let value = sql.column(connection).await?.into_iter().next();
+    value.ok_or_else(|| Failure::fault("an answer without a row").into())
 }
 
 // Consequences of other values of settings of SQLite.
@@ -262,25 +256,4 @@ fn is_off(value: &str) -> bool {
 
 fn is_zero(value: &str) -> bool {
     value == "0"
-}
-
-impl Database {
-    /// Returns the rights of roles in the schema of PostgreSQL. `None` on SQLite, which has no roles.
-    pub async fn rights(&self) -> StoreResult<Option<Rights>> {
-        if self.is_sqlite() {
-            return Ok(None);
-        }
-        rights::read(&self.readers(), &self.options.schema).await.map(Some).map_err(store_error)
-    }
-
-    /// Refuses a PostgreSQL schema in which another role could run code as the service, and logs the roles that may
-    /// create objects in it. For processes that do not migrate: [`Database::migrate`] checks more.
-    pub async fn check_rights(&self) -> Result<(), SetupError> {
-        if self.is_sqlite() {
-            return Ok(());
-        }
-        let readers = self.readers();
-        rights::check_place(&readers, &self.options).await?;
-        rights::check(&rights::read(&readers, &self.options.schema).await.map_err(setup_error)?, false)
-    }
 }

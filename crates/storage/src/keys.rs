@@ -113,7 +113,7 @@ impl KeyStore for Database {
     async fn key_use(&self, now: Timestamp) -> StoreResult<Vec<KeyUse>> {
         let snapshot = self.long_snapshot("enable_seqscan = on").await?;
         let counts = count(&snapshot, "access_token", now).await?;
-        snapshot.commit().await.map_err(store_error)?;
+        snapshot.commit().await?;
         Ok(counts)
     }
 
@@ -138,7 +138,7 @@ impl KeyStore for Database {
             sql.limit(most);
             found.extend(codes(&sql.find(&snapshot).await?)?);
         }
-        snapshot.commit().await.map_err(store_error)?;
+        snapshot.commit().await?;
         Ok((uses, found))
     }
 }
@@ -209,7 +209,7 @@ impl Database {
         sql.push(" ORDER BY organisation_key, id").limit(limit);
         let snapshot = self.long_snapshot("enable_sort = off").await?;
         let rows = sql.find(&snapshot).await?;
-        snapshot.commit().await.map_err(store_error)?;
+        snapshot.commit().await?;
         Ok(rows)
     }
 

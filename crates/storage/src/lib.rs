@@ -44,7 +44,8 @@ mod withdrawal;
 
 pub use counts::Connections;
 pub use database::{Database, Result, connect, connect_read_only};
-pub use inspect::{FAILOVER_CURE, Schema, Setting, Verdict};
+pub use inspect::{FAILOVER_CURE, Setting, Verdict};
+pub use migration::Schema;
 pub use old_texts::OldTexts;
 pub use options::{DatabaseOptions, SetupError};
 pub use postgres::ConnectionCapacity;

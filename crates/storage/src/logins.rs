@@ -170,8 +170,7 @@ impl LoginStore for Database {
         let mut sql = Sql::select("subject", "credential_attempt", " WHERE ");
         subjects(&mut sql, organisation, "login/");
         sql.push(" AND locked_until > ").bind(micros(now)).push(" ORDER BY subject").limit(MAX_LOCKED);
-        let rows = sql.find(&self.readers()).await?;
-        let subjects: Vec<String> = rows.iter().map(|row| get(row, "subject")).collect::<StoreResult<_>>()?;
+        let subjects: Vec<String> = sql.column(&self.readers()).await?;
         let users: BTreeSet<_> = subjects.iter().filter_map(|one| user_of_subject(one)).collect();
         Ok(users.into_iter().collect())
     }

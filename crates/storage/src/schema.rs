@@ -55,9 +55,8 @@ impl Database {
         if !schema.pending.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = Sql::new(Label::CATALOG, postgres_query()).all(&self.readers()).await?;
-        let found: Result<BTreeSet<String>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
-        Ok(postgres_faults(&POSTGRES.lines().map(str::to_owned).collect(), &found.map_err(store_error)?))
+        let found: Vec<String> = Sql::new(Label::CATALOG, postgres_query()).column(&self.readers()).await?;
+        Ok(postgres_faults(&POSTGRES.lines().map(str::to_owned).collect(), &found.into_iter().collect()))
     }
 }
 

@@ -4,7 +4,7 @@
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{LAST_NUMBER, Sequence, StoreResult};
 
-use crate::error::{Failure, store_error};
+use crate::error::Failure;
 use crate::sql::Sql;
 use crate::sql::connection::Connection;
 use crate::sql::row_reader::WriteResult;
@@ -88,9 +88,7 @@ async fn highest_stored<C: Connection>(
         sql.push(&format!(" AND length({column}) = "))
             .bind(i64::try_from(prefix.chars().count() + DIGITS).unwrap_or(0));
         sql.push(&format!(" ORDER BY {column} DESC")).limit(PAGE_SIZE);
-        let rows = sql.all(connection).await?;
-        let found: Vec<String> =
-            rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>().map_err(store_error)?;
+        let found: Vec<String> = sql.column(connection).await?;
         if let Some(highest) = highest(found.iter().map(String::as_str), prefix) {
             return Ok(Some(highest));
         }

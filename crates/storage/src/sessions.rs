@@ -48,17 +48,13 @@ fn database_time(sqlite: bool) -> &'static str {
 /// Stores a session if its proof is still valid. On PostgreSQL the rows of the user and of the key are locked: the
 /// statement waits for a concurrent change of them, and a later change sees the session.
 pub(crate) fn open(session: &NewSession<'_>, sqlite: bool) -> Sql {
-    let key = match session.proof {
-        SessionProof::ApiKey(key) => Some(key),
-        SessionProof::Password(_) => None,
-    };
-    let label = match key {
-        Some(_) => Label::insert(&["session", "user_credential", "api_key"]),
-        None => Label::insert(&["session", "user_credential"]),
+    let (key, tables): (_, &[_]) = match session.proof {
+        SessionProof::ApiKey(key) => (Some(key), &["session", "user_credential", "api_key"]),
+        SessionProof::Password(_) => (None, &["session", "user_credential"]),
     };
     let (issued, lifetime) = (micros(session.issued), session.lifetime.num_microseconds().unwrap_or(i64::MAX / 2));
     let mut sql = Sql::new(
-        label,
+        Label::insert(tables),
         "INSERT INTO session (organisation_key, id, user_id, unit, api_key, issued, expires, address) \
          SELECT x.organisation_key, ",
     );

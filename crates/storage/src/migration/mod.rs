@@ -118,16 +118,34 @@ async fn up<'c>(connection: impl IntoSchemaManagerConnection<'c> + Copy) -> Resu
     Migrator::up(connection, None).await
 }
 
-/// Returns the names of the migrations that are not applied yet. Writes nothing. Migrations that only a newer version
-/// knows are no error: during an upgrade the old version keeps serving.
+/// Returns the names of the migrations that are not applied yet. Migrations that only a newer version knows are no
+/// error: during an upgrade the old version keeps serving.
 pub(crate) async fn pending<'c>(connection: impl IntoSchemaManagerConnection<'c>) -> Result<Vec<String>, DbErr> {
-    let mut pending: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
+    Ok(schema(connection).await?.pending)
+}
+
+/// Migrations of the schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// Number of applied migrations. 0: there is no schema.
+    pub applied: usize,
+    /// Names of the migrations that are not applied yet.
+    pub pending: Vec<String>,
+    /// Names of applied migrations that this version does not know: a newer version has applied them.
+    pub unknown: Vec<String>,
+}
+
+/// Returns the state of the migrations. Writes nothing.
+pub(crate) async fn schema<'c>(connection: impl IntoSchemaManagerConnection<'c>) -> Result<Schema, DbErr> {
+    let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
     let manager = SchemaManager::new(connection);
-    if manager.has_table("seaql_migrations").await? {
-        let applied = seaql_migrations::Entity::find().all(manager.get_connection()).await?;
-        pending.retain(|name| applied.iter().all(|row| row.version != *name));
+    if !manager.has_table("seaql_migrations").await? {
+        return Ok(Schema { pending: known, ..Schema::default() });
     }
-    Ok(pending)
+    let applied = seaql_migrations::Entity::find().all(manager.get_connection()).await?;
+    let applied: Vec<String> = applied.into_iter().map(|row| row.version).collect();
+    let without = |all: &[String], some: &[String]| all.iter().filter(|one| !some.contains(one)).cloned().collect();
+    Ok(Schema { applied: applied.len(), pending: without(&known, &applied), unknown: without(&applied, &known) })
 }
 
 #[cfg(test)]

@@ -114,6 +114,12 @@ impl Sql {
         let (label, statement) = (self.label, self.statement(connection.backend()));
         connection.fetch_rows(label, statement).await.map_err(store_error)
     }
+
+    /// Runs a statement and returns the first column of its rows.
+    pub(crate) async fn column<T: TryGetable>(self, connection: &impl Connection) -> StoreResult<Vec<T>> {
+        let rows = self.all(connection).await?;
+        rows.iter().map(|row| row.try_get_by_index(0).map_err(store_error)).collect()
+    }
 }
 
 /// Runs a select of sea-orm. Returns no rows if a value cannot be stored.

@@ -2,8 +2,10 @@
 
 use std::ops::Deref;
 
+use access_tokens_domain::store::StoreResult;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement};
 
+use crate::error::store_error;
 use crate::sql::label::Label;
 use crate::sql::observer::{Observer, observe};
 
@@ -39,8 +41,8 @@ impl<T: Deref<Target = DatabaseTransaction> + Sync> ObservedTransaction<T> {
 }
 
 impl Snapshot {
-    pub(crate) async fn commit(self) -> Result<(), DbErr> {
-        (*self.transaction).commit().await
+    pub(crate) async fn commit(self) -> StoreResult<()> {
+        (*self.transaction).commit().await.map_err(store_error)
     }
 }
 
