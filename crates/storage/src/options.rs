@@ -265,10 +265,8 @@ impl SetupError {
     /// Returns the problem and its fix as two texts, for errors whose message contains both. The fix is `None` if the
     /// error has none.
     pub fn parts(&self) -> (String, Option<String>) {
-        match self {
-            Self::Unreachable { cause, cure } | Self::NoPrimary { cause, cure } => {
-                (cause.clone(), Some((*cure).to_owned()))
-            }
+        let (problem, cure) = match self {
+            Self::Unreachable { cause, cure } | Self::NoPrimary { cause, cure } => (cause.clone(), (*cure).to_owned()),
             Self::ForeignLog { file, why } => {
                 let file = file.display();
                 let cure = format!(
@@ -276,40 +274,36 @@ impl SetupError {
                      the log has what is wanted, put the file back that it belongs to; if both were copied together, remove \
                      {file}-generation"
                 );
-                (format!("{file}-wal does not belong to {file}: {why}"), Some(cure))
+                (format!("{file}-wal does not belong to {file}: {why}"), cure)
             }
-            Self::Damaged { file, said, log } => (
-                format!("{} is damaged ({said}){log}", file.display()),
-                Some(RESTORE.to_owned()),
-            ),
+            Self::Damaged { file, said, log } => {
+                (format!("{} is damaged ({said}){log}", file.display()), RESTORE.to_owned())
+            }
             Self::Encoding(encoding) => (
                 format!("the database has the encoding {encoding}, which cannot hold every text"),
-                Some(
-                    "make a database with `createdb --encoding=UTF8 --template=template0`, and move what is in this one there \
-                     (pg_dump --encoding=UTF8)"
-                        .to_owned(),
-                ),
+                "make a database with `createdb --encoding=UTF8 --template=template0`, and move what is in this one there \
+                 (pg_dump --encoding=UTF8)"
+                    .to_owned(),
             ),
             Self::Pooled => (
                 "a pooler in front of the database lends its connections for one transaction".to_owned(),
-                Some("let it pool by session (pgbouncer: pool_mode = session)".to_owned()),
+                "let it pool by session (pgbouncer: pool_mode = session)".to_owned(),
             ),
             Self::NoUsage { schema, role } => (
                 format!("the role {role} may not use the schema {schema}"),
-                Some(format!("GRANT USAGE ON SCHEMA \"{schema}\" TO \"{role}\"")),
+                format!("GRANT USAGE ON SCHEMA \"{schema}\" TO \"{role}\""),
             ),
             Self::OtherSchema { schema, configured } => (
                 format!("the schema {configured} has no tables of this service, and the schema {schema} has"),
-                Some(format!("set database.schema = \"{schema}\"")),
+                format!("set database.schema = \"{schema}\""),
             ),
             other => {
                 let text = other.to_string();
-                if let Some(message) = text.strip_suffix(RESTORE) {
-                    return (message.trim_end_matches("; ").to_owned(), Some(RESTORE.to_owned()));
-                }
-                (text, None)
+                let Some(message) = text.strip_suffix(RESTORE) else { return (text, None) };
+                (message.trim_end_matches("; ").to_owned(), RESTORE.to_owned())
             }
-        }
+        };
+        (problem, Some(cure))
     }
 }
 

@@ -24,8 +24,6 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// Suffixes of the files that SQLite keeps beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// Suffix of the file that this service keeps beside a database.
-const GENERATION: &str = "-generation";
 
 /// Reason why a copy failed.
 #[derive(Debug, thiserror::Error)]
@@ -255,7 +253,7 @@ impl RestoreTarget {
             true => generation::end(&self.file),
             false => {}
         }
-        for ending in COMPANIONS.into_iter().chain([GENERATION]) {
+        for ending in COMPANIONS.into_iter().chain([generation::SUFFIX]) {
             let (from, to) = (beside(&self.file, ending), beside(&aside, ending));
             match fs::rename(&from, &to) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -272,14 +272,12 @@ pub(crate) fn setup_failure(file: &Path, log: bool, failure: &Failure) -> SetupE
     if !["malformed", "not a database"].iter().any(|sign| said.contains(sign)) {
         return SetupError::Database(format!("{}: {said}", file.display()));
     }
-    let log = match log {
-        true => format!(
-            "; {} was beside it, and destroys a file that it does not belong to",
-            beside(file, "-wal").display()
-        ),
-        false => String::new(),
-    };
-    SetupError::Damaged { file: file.to_owned(), said, log }
+    let mut note = String::new();
+    if log {
+        let log = beside(file, "-wal");
+        note = format!("; {} was beside it, and destroys a file that it does not belong to", log.display());
+    }
+    SetupError::Damaged { file: file.to_owned(), said, log: note }
 }
 
 /// Reports whether a write-ahead log exists beside a file.

@@ -16,7 +16,7 @@ use crate::options::SetupError;
 use crate::sqlite::{self, BUSY_TIMEOUT, beside, checkpoint, file_error, has_log, is_at, open_locked};
 
 /// Suffix of the file that holds the generation.
-const SUFFIX: &str = "-generation";
+pub(crate) const SUFFIX: &str = "-generation";
 /// Size of the header of a log in bytes. A log that is not longer contains no change.
 const LOG_HEADER_BYTES: u64 = 32;
 /// Number of bytes of the header of a SQLite file that are read here.
@@ -89,14 +89,10 @@ fn compare(file: &Path, known: &[u32]) -> Result<(), SetupError> {
     Err(SetupError::ForeignLog { file: file.to_owned(), why })
 }
 
-/// A file that is being opened. Its log stays until this is dropped, after the connections are open.
-pub(crate) struct Opening {
-    _connection: Option<Connection>,
-}
-
 /// Refuses a file with the log of another file, and gives a completely closed file a new generation. The file must
-/// exist; it may be empty.
-pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
+/// exist; it may be empty. The log of such a file stays until the returned connection is dropped, after the connections
+/// of the service are open.
+pub(crate) fn begin(file: &Path) -> Result<Option<Connection>, SetupError> {
     let path = beside(file, SUFFIX);
     let mut known = open_locked(&path, |file| file.lock().map_err(|error| file_error("locked", &path, &error)))?;
     let unreadable = |error: io::Error| file_error("written", &path, &error);
@@ -104,7 +100,7 @@ pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
     compare(file, &generations)?;
     if has_log(file) {
         // Another process has the file open, or was killed while it was open.
-        return Ok(Opening { _connection: None });
+        return Ok(None);
     }
     let failed = |error: rusqlite::Error| sqlite::setup_failure(file, false, &error.into());
     let connection = sqlite::open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, 0).map_err(failed)?;
@@ -123,7 +119,7 @@ pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
             return Err(failed(error));
         }
     }
-    Ok(Opening { _connection: Some(connection) })
+    Ok(Some(connection))
 }
 
 /// Writes the generation into the header. Returns whether it is in the file itself, and not only in its log.
@@ -196,7 +192,7 @@ mod tests {
         let file = folder.join(name);
         create_private(&file).expect("made");
         let opening = begin(&file).expect("opened");
-        let connection = opening._connection.as_ref().expect("a new generation");
+        let connection = opening.as_ref().expect("a new generation");
         connection.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").expect("written");
         let saved: Vec<_> = ["", "-wal", SUFFIX].map(|ending| fs::read(beside(&file, ending)).expect("a file")).into();
         drop(opening);
@@ -254,7 +250,7 @@ mod tests {
         let mut seen = Vec::new();
         for _ in 0..5 {
             let opening = begin(&file).expect("opened");
-            assert!(begin(&file).expect("beside it")._connection.is_none(), "it is open already");
+            assert!(begin(&file).expect("beside it").is_none(), "it is open already");
             let header = Header::read(&file).expect("read").expect("a header");
             assert!(!seen.contains(&header.generation) && header.logged);
             assert_eq!(

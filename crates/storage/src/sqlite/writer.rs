@@ -24,7 +24,8 @@ use tokio::time::{Instant, timeout};
 
 use self::autocommit::{AutocommitWrite, AutocommitWriter};
 pub(crate) use self::autocommit::{Rows, borrowed_value};
-use self::batch::{Counters, Limits, stopped_error};
+pub(crate) use self::batch::Limits;
+use self::batch::{Counters, stopped_error};
 use self::queue::{Queue, Request};
 use self::transaction_queue::TransactionQueue;
 pub(crate) use self::write_transaction::WriteTransaction;
@@ -51,21 +52,6 @@ pub(crate) struct SqliteWriter {
 impl SqliteWriter {
     /// Starts the task. It ends when the last handle is dropped.
     pub(crate) fn start(
-        connection: DatabaseConnection,
-        options: Arc<DatabaseOptions>,
-        file: &Path,
-    ) -> std::io::Result<Self> {
-        let limits = Limits {
-            max_batch_size: 64,
-            max_batch_age: Duration::from_millis(20),
-            queue_timeout: Duration::from_secs(5),
-            idle_timeout: options.idle_transaction_timeout,
-            max_log_bytes: 32 * 1024 * 1024,
-        };
-        Self::start_with(connection, options, file, limits)
-    }
-
-    fn start_with(
         connection: DatabaseConnection,
         options: Arc<DatabaseOptions>,
         file: &Path,

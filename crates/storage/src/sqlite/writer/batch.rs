@@ -8,9 +8,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::error::Failure;
+use crate::options::DatabaseOptions;
 
 /// Limits of a batch and of waits.
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Maximum number of writes that share a commit.
     pub(super) max_batch_size: usize,
     /// Age of a batch above which it accepts no further write.
@@ -21,6 +22,18 @@ pub(super) struct Limits {
     pub(super) idle_timeout: Duration,
     /// Size of the write-ahead log in bytes above which it is emptied.
     pub(super) max_log_bytes: u64,
+}
+
+impl Limits {
+    pub(crate) fn new(options: &DatabaseOptions) -> Self {
+        Self {
+            max_batch_size: 64,
+            max_batch_age: Duration::from_millis(20),
+            queue_timeout: Duration::from_secs(5),
+            idle_timeout: options.idle_transaction_timeout,
+            max_log_bytes: 32 * 1024 * 1024,
+        }
+    }
 }
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;

@@ -32,7 +32,7 @@ async fn fixture_of(idle_timeout: Duration, max_log_bytes: u64, queue_timeout: D
     // A batch ends only when the queue is empty, however slow the machine is.
     let minute = Duration::from_secs(60);
     let limits = Limits { max_batch_size: 64, max_batch_age: minute, queue_timeout, idle_timeout, max_log_bytes };
-    let writer = SqliteWriter::start_with(connection, options.clone(), &file, limits).expect("starts");
+    let writer = SqliteWriter::start(connection, options.clone(), &file, limits).expect("starts");
     Fixture { writer: Arc::new(writer), options, folder }
 }
 
