@@ -10,6 +10,7 @@
 mod bulk_json;
 mod bulk_values;
 mod drafts;
+mod existing;
 mod load;
 
 pub(crate) use drafts::DraftFile;
@@ -22,6 +23,7 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{ImportChanges, ImportRows, Sequence, StoreResult};
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter};
 
+use self::existing::Existing;
 use crate::convert;
 use crate::entities::{access_token, organisation as organisations, user_credential};
 use crate::sequence;
@@ -42,15 +44,6 @@ impl LockedRows {
         self.tokens.extend(rows.tokens.iter().map(|token| token.id.clone()));
         self.credentials.extend(rows.credentials.iter().map(|credential| credential.user.clone()));
     }
-}
-
-/// Effect of an insert on a stored row with the same primary key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Existing {
-    /// The new row takes its place.
-    Replaced,
-    /// The statement fails.
-    Refused,
 }
 
 /// Maximum number of renamed tokens in one statement.

@@ -12,7 +12,7 @@ use access_tokens_domain::store::StoreResult;
 use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait, PrimaryKeyToColumn, QueryResult, Value};
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 
-use super::Existing;
+use super::existing::Existing;
 use crate::error::{Failure, store_error};
 use crate::sql::connection::Connection;
 use crate::sql::label::Label;

@@ -9,7 +9,7 @@ use access_tokens_domain::store::StoreResult;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IntoActiveModel, Iterable, PrimaryKeyToColumn, QueryFilter};
 
-use super::Existing;
+use super::existing::Existing;
 use crate::sql::connection::Connection;
 use crate::sql::{Sql, model};
 
