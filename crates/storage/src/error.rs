@@ -13,9 +13,9 @@ use sea_orm::{DbErr, RuntimeErr, sqlx};
 pub(crate) struct Cause(String);
 
 impl Cause {
-    /// Returns the text. If PostgreSQL has sent the error, it ends with the SQLSTATE in brackets.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    /// Returns the SQLSTATE, with which the text of an error of PostgreSQL ends in brackets.
+    pub(crate) fn sql_state(&self) -> Option<&str> {
+        self.0.strip_suffix(']')?.rsplit_once('[').map(|(_, state)| state)
     }
 }
 

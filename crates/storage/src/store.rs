@@ -84,8 +84,7 @@ impl Store for Database {
             StoreResult::Ok(match &*self.backend {
                 Backend::Sqlite { writer, .. } => TransactionBackend::Sqlite(writer.begin().await?),
                 Backend::Postgres(pools) => {
-                    let begun = pools.transactions().begin().await.map_err(store_error);
-                    let transaction = begun.inspect_err(|error| pools.alarm().report_store_error(error))?;
+                    let transaction = pools.transactions().begin().await.map_err(store_error)?;
                     TransactionBackend::Postgres(transaction, Arc::clone(pools.alarm()))
                 }
             })

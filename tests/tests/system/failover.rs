@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use crate::processes::{BINARY, add_user, logged_in, text};
-use crate::unwritable::{readiness, wait_until};
+use crate::unwritable::{pause, readiness, wait_until};
 
 /// Maximum time until readiness follows the database.
 const NOTICE_TIME: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ fn wait_until_within(installation: &Installation, limit: Duration, expected: u16
             Some((status, text)) if status == expected => return text,
             _ => assert!(started.elapsed() < limit, "{expected} expected: {found:?}\n{}", installation.log()),
         }
-        std::thread::yield_now();
+        pause();
     }
 }
 

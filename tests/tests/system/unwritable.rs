@@ -122,6 +122,6 @@ fn a_directory_in_place_of_the_file_is_refused_with_its_name() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for another process, outside of any runtime's way")]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(50));
 }

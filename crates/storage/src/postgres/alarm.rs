@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use crate::error::{Cause, Failure};
 
 /// SQLSTATE `read_only_sql_transaction`: the server is a standby, or read-only.
-const READ_ONLY: &str = "[25006]";
+const READ_ONLY: &str = "25006";
 
 /// Reports of failed statements to the heartbeat.
 #[derive(Debug, Default)]
@@ -57,13 +57,18 @@ impl Alarm {
     }
 
     fn report_cause(&self, cause: &Cause) -> bool {
-        let refused_write = cause.as_str().ends_with(READ_ONLY);
-        if refused_write {
-            self.leave_server();
-        } else {
-            self.raise();
+        match cause.sql_state() {
+            Some(READ_ONLY) => {
+                self.leave_server();
+                return true;
+            }
+            // The server ends its sessions, or the connection is lost.
+            None => self.raise(),
+            Some(state) if state.starts_with("57P0") || state.starts_with("08") => self.raise(),
+            // Other errors, such as timeouts of statements, come from load.
+            Some(_) => {}
         }
-        refused_write
+        false
     }
 }
 
@@ -81,6 +86,10 @@ mod tests {
     async fn lost_servers_raise_the_alarm_and_refused_writes_are_known() {
         let alarm = Alarm::default();
         assert!(!alarm.report(&Failure::fault("syntax error [42601]")) && !is_raised(&alarm).await);
+        for load in ["canceling statement due to statement timeout [57014]", "too many connections [53300]"] {
+            assert!(!alarm.report(&Failure::unavailable(load)) && !is_raised(&alarm).await, "{load}");
+        }
+        assert!(!alarm.report(&Failure::unavailable("connection reset by peer")) && is_raised(&alarm).await);
         assert!(!alarm.report(&Failure::unavailable("terminating connection [57P01]")) && is_raised(&alarm).await);
         assert!(!alarm.take_leaves_server() && !is_raised(&alarm).await);
         let refused = Failure::unavailable("cannot execute INSERT in a read-only transaction [25006]");

@@ -29,6 +29,8 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(20);
 /// Minimum time between two replacements of the pools because of alarms.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum time of the last heartbeat on a server that is left.
+const LAST_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(100);
 /// Maximum time without a response while the connection of the heartbeat is open. After it the database is marked down.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_250);
 /// Maximum time without a response while connections break or cannot be opened. After it the database is marked down.
@@ -42,13 +44,16 @@ struct Heartbeat {
     connection: Option<(Arc<Server>, PgConnection)>,
     /// Whether the pools are replaced even if their server has not changed.
     must_replace: bool,
+    /// Whether the server that is left still answers: statements on it may wait for a long time.
+    left_alive: bool,
     replaced: Option<Instant>,
 }
 
 /// Sends heartbeats until the pools are dropped.
 pub(super) async fn run(pools: Weak<Pools>, alarm: Arc<Alarm>, connection: PgConnection) {
     let Some(server) = pools.upgrade().map(|pools| pools.server()) else { return };
-    let mut heartbeat = Heartbeat { connection: Some((server, connection)), must_replace: false, replaced: None };
+    let connection = Some((server, connection));
+    let mut heartbeat = Heartbeat { connection, must_replace: false, left_alive: false, replaced: None };
     loop {
         let waiting = Instant::now();
         let _ = timeout(HEARTBEAT_INTERVAL, alarm.raised()).await;
@@ -68,7 +73,11 @@ impl Heartbeat {
         let recently = |replaced: Instant| replaced.elapsed() < MIN_REPLACEMENT_INTERVAL;
         if pools.alarm().take_leaves_server() && !self.replaced.is_some_and(recently) {
             // Another connection may lead to another server.
-            self.connection = None;
+            if let Some((_, mut connection)) = self.connection.take() {
+                let asked =
+                    timeout(LAST_HEARTBEAT_TIMEOUT, session::send_heartbeat(&mut connection, &pools.options)).await;
+                self.left_alive = matches!(asked, Ok(Ok(_)));
+            }
             self.must_replace = true;
         }
         let sent = Instant::now();
@@ -126,7 +135,8 @@ impl Heartbeat {
             self.connection = Some((server, connection));
             return;
         }
-        if pools.health().is_up() && !Arc::ptr_eq(&pools.server(), &server) {
+        let moves = !Arc::ptr_eq(&pools.server(), &server) || self.left_alive && !pools.are_on(&server, state);
+        if pools.health().is_up() && moves {
             // Statements on the other server may never be answered.
             pools.mark_down(OutageKind::Away, format!("the primary is now {}", server.name));
         }
@@ -134,6 +144,7 @@ impl Heartbeat {
         if let Ok(Ok(pool_set)) = timeout(RESPONSE_TIMEOUT, opening).await {
             pools.replace(pool_set);
             self.must_replace = false;
+            self.left_alive = false;
             self.replaced = Some(Instant::now());
         }
         self.connection = Some((server, connection));

@@ -43,6 +43,7 @@ pub(super) struct PoolSet {
     server: Arc<Server>,
     /// Start time of the server.
     started: String,
+    lineage: Option<Lineage>,
 }
 
 impl PoolSet {
@@ -82,8 +83,9 @@ impl PoolSet {
         let lookup_batcher =
             lookup_pool.as_ref().map_or_else(|| Arc::clone(&statement_batcher), |pool| batcher(pool, Purpose::Lookup));
         let (server, started) = (Arc::clone(server), state.started.clone());
+        let lineage = Lineage::of_pool(transactions.get_postgres_connection_pool()).await;
         let pool_set =
-            Self { statements, lookup_pool, lookup_batcher, statement_batcher, transactions, server, started };
+            Self { statements, lookup_pool, lookup_batcher, statement_batcher, transactions, server, started, lineage };
         // Waits until the new connection is back in its pool. Without the wait, the first call would open another one.
         for pool in pool_set.pools() {
             let back = async {
@@ -166,11 +168,9 @@ impl Pools {
         &self.alarm
     }
 
-    /// Returns the cluster and timeline of the current server. `None`: it does not answer in time.
-    pub(super) async fn lineage(&self) -> Option<Lineage> {
-        let transactions = self.transactions();
-        let mut connection = transactions.get_postgres_connection_pool().acquire().await.ok()?;
-        timeout(RESPONSE_TIMEOUT, Lineage::of(&mut connection)).await.ok()?.ok()
+    /// Returns the cluster and timeline of the current server. `None`: they could not be read when the pools were opened.
+    pub(super) fn lineage(&self) -> Option<Lineage> {
+        self.pool_set().lineage
     }
 
     /// Reports whether the pools are on this server, and opened since its start.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgConnection;
-use sea_orm::sqlx::{self, Connection as _, Executor as _, Row as _};
+use sea_orm::sqlx::{self, Connection as _, Executor as _, PgPool, Row as _};
 use tokio::time::{sleep, timeout};
 
 use super::Purpose;
@@ -17,7 +17,7 @@ use super::servers::Server;
 use super::session;
 
 /// Time between two searches for another primary.
-const SEARCH_INTERVAL: Duration = Duration::from_secs(5);
+const SEARCH_INTERVAL: Duration = Duration::from_secs(3);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Cluster and timeline of a primary. A standby has the timeline 0.
@@ -37,7 +37,12 @@ impl Lineage {
         self.cluster == other.cluster && self.timeline > other.timeline && other.timeline > 0
     }
 
-    pub(super) async fn of(connection: &mut PgConnection) -> sqlx::Result<Self> {
+    /// Returns the lineage of the server of a pool. `None`: it cannot be read. A primary keeps it until it ends.
+    pub(super) async fn of_pool(pool: &PgPool) -> Option<Self> {
+        Self::of(&mut *pool.acquire().await.ok()?).await.ok()
+    }
+
+    async fn of(connection: &mut PgConnection) -> sqlx::Result<Self> {
         let row = connection.fetch_one(LINEAGE).await?;
         Ok(Self { cluster: row.try_get("system_identifier")?, timeline: row.try_get("timeline")? })
     }
@@ -55,7 +60,7 @@ pub(super) async fn watch(pools: Weak<Pools>) {
 }
 
 async fn search(pools: &Pools) {
-    let Some(own) = pools.lineage().await else { return };
+    let Some(own) = pools.lineage() else { return };
     for server in pools.servers.iter() {
         let rival = timeout(QUERY_TIMEOUT, lineage_of_new_connection(pools, server)).await;
         if let Ok(Some(lineage)) = rival

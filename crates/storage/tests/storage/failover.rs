@@ -89,7 +89,7 @@ async fn of_several_hosts_the_primary_is_used() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let silent = silent.local_addr().expect("an address").to_string();
     let (primary, standby, nothing) = (host(&pair.primary), host(&pair.standby), "127.0.0.1:1".to_owned());
-    let (database, organisation) = open(&pair.on(&[primary.clone()])).await;
+    let (database, organisation) = open(&pair.on(std::slice::from_ref(&primary))).await;
     for hosts in [
         [primary.clone(), standby.clone(), nothing.clone()],
         [standby.clone(), nothing.clone(), primary.clone()],
