@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::Duration;
 
 use access_tokens_gateway::Network;
 use access_tokens_host::SecretSetting;
@@ -40,11 +39,6 @@ pub struct NotificationSettings {
 }
 
 impl NotificationSettings {
-    /// Returns the maximum time of one attempt.
-    pub fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout_seconds)
-    }
-
     /// Returns the key of Standard Webhooks: what follows `whsec_`, decoded from base64, or the bytes of a secret without that prefix.
     /// None without a secret. The error says what a secret must be.
     pub(crate) fn signing_key(&self) -> Result<Option<Zeroizing<Vec<u8>>>, &'static str> {

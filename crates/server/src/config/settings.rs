@@ -258,11 +258,6 @@ impl GrpcSettings {
     pub fn connection_age(&self) -> Duration {
         Duration::from_secs(self.max_connection_age_seconds)
     }
-
-    /// Returns the maximum time of a connection without a request.
-    pub fn idle(&self) -> Duration {
-        Duration::from_secs(self.idle_seconds)
-    }
 }
 
 /// A listener of the service.

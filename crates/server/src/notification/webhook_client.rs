@@ -91,7 +91,7 @@ impl WebhookClient {
             webhook: webhook.uri().clone(),
             allowed: webhooks.allows(webhook),
             signer: Signer::new(settings),
-            timeout: settings.timeout(),
+            timeout: Duration::from_secs(settings.timeout_seconds),
             client,
             clock,
             random,

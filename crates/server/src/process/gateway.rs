@@ -19,9 +19,8 @@ use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
 use super::ops::Ops;
-use super::timeouts::DRAIN_TIMEOUT;
 use super::upstream::{self, MeasuredClient, UpstreamHealth};
-use super::{certificates, http_server};
+use super::{DRAIN_TIMEOUT, certificates, http_server};
 use crate::config::Settings;
 
 /// Maximum time of a connection attempt to the service.
@@ -42,7 +41,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let port = http_server::bind(address, settings).await?;
     let (metrics, health) = (Arc::new(Metrics::exported_of_gateway()), Arc::new(UpstreamHealth::new()));
     let ops = start_ops(settings, &metrics, &health).await?;
-    metrics.watch_dropped([Some(Arc::clone(&port.dropped)), ops.dropped()].into_iter().flatten().collect());
+    metrics.watch_dropped([Some(Arc::clone(&port.dropped)), ops.dropped.clone()].into_iter().flatten().collect());
     let probes = {
         let (channel, health) = (channel.clone(), Arc::clone(&health));
         tokio::spawn(async move { upstream::watch(channel, &health).await })

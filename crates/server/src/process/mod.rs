@@ -9,8 +9,12 @@ mod ops_paths;
 mod ready;
 mod serve;
 mod starting;
-mod timeouts;
 mod upstream;
 
 pub use gateway::gateway;
 pub use serve::serve;
+
+use std::time::Duration;
+
+/// Maximum time of calls in progress after the signal to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);

@@ -49,7 +49,8 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Ops {
     state: Arc<OpsState>,
     server: Option<JoinHandle<()>>,
-    dropped: Option<Arc<DropCounters>>,
+    /// The counts of closed connections. None without a port.
+    pub(super) dropped: Option<Arc<DropCounters>>,
     collector: OnceLock<JoinHandle<()>>,
 }
 
@@ -99,11 +100,6 @@ impl Ops {
             None => None,
         };
         Ok(Self { state, server, dropped, collector: OnceLock::new() })
-    }
-
-    /// Returns the counts of closed connections. None without a port.
-    pub(super) fn dropped(&self) -> Option<Arc<DropCounters>> {
-        self.dropped.clone()
     }
 
     /// Starts to show the state of this database.

@@ -30,8 +30,7 @@ use {access_tokens_secrets as crypto, access_tokens_telemetry as telemetry};
 
 use super::http_server::HttpServer;
 use super::ops::Ops;
-use super::timeouts::DRAIN_TIMEOUT;
-use super::{certificates, ready, starting};
+use super::{DRAIN_TIMEOUT, certificates, ready, starting};
 use crate::config::{GrpcSettings, Settings};
 use crate::{databases, notification};
 
@@ -75,7 +74,7 @@ pub async fn serve(
     metrics.watch_certificates(certificates::of_service(settings));
     let known = health.clone();
     let ops = Ops::start(&settings.ops, &metrics, move || known.check()).await?;
-    let dropped = [Some(Arc::clone(&port.dropped)), http_server.dropped(), ops.dropped()];
+    let dropped = [Some(Arc::clone(&port.dropped)), http_server.dropped(), ops.dropped.clone()];
     metrics.watch_certificate_reloads();
     metrics.watch_dropped(dropped.into_iter().flatten().collect());
 
@@ -262,7 +261,12 @@ pub(super) fn http2_limits(settings: &GrpcSettings, stop: &StopSignal) -> Http2L
         anonymous_per_address: settings.max_anonymous_connections_per_address,
         trusted_proxies: settings.trusted_proxies.as_slice().into(),
     };
-    Http2Limits { connections, age: settings.connection_age(), idle: settings.idle(), stop: stop.clone() }
+    Http2Limits {
+        connections,
+        age: settings.connection_age(),
+        idle: Duration::from_secs(settings.idle_seconds),
+        stop: stop.clone(),
+    }
 }
 
 /// Connects the use cases with their ports and metrics.

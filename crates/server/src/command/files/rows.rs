@@ -202,7 +202,8 @@ impl Quotes {
 
 /// Counts lines that end with CRLF, LF or CR, from line one.
 pub(in crate::command) struct Lines {
-    line: usize,
+    /// The number of the current line, counted from one.
+    pub(super) line: usize,
     after_return: bool,
 }
 
@@ -210,11 +211,6 @@ impl Lines {
     /// Continues to count after `lines` lines.
     pub(in crate::command) fn after(lines: usize) -> Self {
         Self { line: lines + 1, after_return: false }
-    }
-
-    /// Returns the number of the current line, counted from one.
-    pub(in crate::command) fn line(&self) -> usize {
-        self.line
     }
 
     pub(in crate::command) fn pass(&mut self, bytes: &[u8]) {

@@ -43,7 +43,7 @@ impl Start {
         let mut skipped = Vec::new();
         for _ in 0..skip {
             if bytes.len() >= MAX_ROW_BYTES {
-                bail!("line {} is longer than {} KiB", lines.line(), MAX_ROW_BYTES / 1_024);
+                bail!("line {} is longer than {} KiB", lines.line, MAX_ROW_BYTES / 1_024);
             }
             skipped.push(String::from_utf8_lossy(&bytes[first..]).trim_end().to_owned());
             lines.pass(&bytes);
@@ -65,7 +65,7 @@ impl Start {
 
     /// Returns a reader of all lines. `input` has the rest of the text.
     pub(in crate::command) fn lines<R: BufRead>(self, input: R) -> TextLines<Chain<Cursor<Vec<u8>>, R>> {
-        let before = self.lines.line() - 1;
+        let before = self.lines.line - 1;
         TextLines::new(Cursor::new(self.bytes).chain(input), before)
     }
 }

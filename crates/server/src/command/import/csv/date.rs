@@ -5,7 +5,8 @@ use chrono::{NaiveDate, NaiveTime};
 /// The form of a date, such as `%d.%m.%Y`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DateForm {
-    text: String,
+    /// The form as the mapping file states it.
+    pub(super) text: String,
     parts: Vec<Part>,
 }
 
@@ -62,11 +63,6 @@ impl DateForm {
             return Err(format!("date = {text:?} must have %M after %H, %S after %M, %z only with a time, each once"));
         }
         Ok(Self { text: text.to_owned(), parts })
-    }
-
-    /// Returns the form as the mapping file states it.
-    pub(super) fn text(&self) -> &str {
-        &self.text
     }
 
     /// Returns the date in ISO 8601, without a time if the form has none. None for a text of another form, or a date that does not exist.

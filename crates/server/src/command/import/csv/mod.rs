@@ -132,7 +132,7 @@ impl Rows {
                 return Err(with_columns(&(what + &hint.unwrap_or_default()), &head.columns));
             }
         };
-        if plan.has_reasons() {
+        if plan.has_reasons {
             head.columns.pop();
         }
         Ok(Some(Self { table, plan }))
@@ -144,7 +144,7 @@ impl Rows {
 
     /// Returns the columns that the mapping does not use.
     pub(super) fn unmapped(&self) -> &[String] {
-        self.plan.unmapped()
+        &self.plan.unmapped
     }
 
     /// Returns the next row that is not skipped. An error ends the file: a part of it is not UTF-8, or cannot be read.
@@ -175,7 +175,7 @@ impl Rows {
             };
             let columns = self.table.head.columns.len();
             // One additional cell is the reason. A row with more cells is refused again, and keeps them.
-            let own = if self.plan.has_reasons() && texts.len() <= columns + 1 {
+            let own = if self.plan.has_reasons && texts.len() <= columns + 1 {
                 texts.len().min(columns)
             } else {
                 texts.len()

@@ -28,9 +28,10 @@ pub(super) struct Plan {
     columns: Vec<String>,
     /// Position of the column without which a row is skipped.
     skip_without: Option<usize>,
-    unmapped: Vec<String>,
+    /// Columns that the mapping does not use.
+    pub(super) unmapped: Vec<String>,
     /// Whether the last column has the reasons of an earlier import.
-    has_reasons: bool,
+    pub(super) has_reasons: bool,
 }
 
 impl Plan {
@@ -59,18 +60,9 @@ impl Plan {
         Ok(Self { fields, skip_without, unmapped, has_reasons, columns })
     }
 
-    /// Returns the columns that the mapping does not use.
-    pub(super) fn unmapped(&self) -> &[String] {
-        &self.unmapped
-    }
-
-    pub(super) fn has_reasons(&self) -> bool {
-        self.has_reasons
-    }
-
     /// Returns whether a code is made of the cells of a column, so that no message may repeat them.
     pub(super) fn is_secret(&self, place: usize) -> bool {
-        self.fields.iter().any(|field| field.name().kind == FieldKind::Code && field.uses(place))
+        self.fields.iter().any(|field| field.name.kind == FieldKind::Code && field.uses(place))
     }
 
     /// Returns the record of a row. None for a row that is skipped. A row may have fewer cells than there are columns.
@@ -98,10 +90,10 @@ impl Plan {
             let cell =
                 |place: usize| Cell { name: &self.columns[place], text: cells.get(place).copied().unwrap_or_default() };
             match field.value(cell) {
-                Ok(Some(value)) => insert(&mut object, field.name().path, value),
+                Ok(Some(value)) => insert(&mut object, field.name.path, value),
                 Ok(None) => {}
                 Err(what) => {
-                    let path = format!("access_token.{}", field.name().path);
+                    let path = format!("access_token.{}", field.name.path);
                     violations.add(Reason::InvalidFieldValue, path, what);
                 }
             }
@@ -116,7 +108,7 @@ impl Plan {
     /// name alone where the mapping says otherwise.
     fn keep_keys(&self, object: &mut Map<String, Value>) {
         for field in &self.fields {
-            let Some((group, member @ ("id" | "number"))) = field.name().path.split_once('.') else { continue };
+            let Some((group, member @ ("id" | "number"))) = field.name.path.split_once('.') else { continue };
             if let Some(Value::Object(members)) = object.get_mut(group) {
                 members.entry(member).or_insert(Value::Null);
             }

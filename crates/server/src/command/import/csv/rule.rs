@@ -25,7 +25,7 @@ pub(super) struct Cell<'c> {
 /// A field with the conversions of its value, in the order of their application.
 #[derive(Debug)]
 pub(super) struct Field {
-    name: FieldName,
+    pub(super) name: FieldName,
     source: Source,
     empty: Vec<String>,
     default: Option<String>,
@@ -107,10 +107,6 @@ impl Field {
             Some(known) => self.finish(known).map(|_| ()).map_err(|what| format!("{known:?} {what}")),
             None => Ok(()),
         }
-    }
-
-    pub(super) fn name(&self) -> FieldName {
-        self.name
     }
 
     pub(super) fn uses(&self, place: usize) -> bool {
@@ -196,7 +192,7 @@ impl Field {
                 Some(form) => form
                     .to_iso(text)
                     .map(Value::from)
-                    .ok_or_else(|| format!("is not a date of the form {}{}", form.text(), self.quote(text))),
+                    .ok_or_else(|| format!("is not a date of the form {}{}", form.text, self.quote(text))),
                 // The import reads the date, in its time zone.
                 None => Ok(Value::from(text)),
             },

@@ -183,7 +183,7 @@ fn without_a_mapping_columns_are_fields() {
         record(&plan, &["1", "=\"0042\"", "Card"]),
         Ok(json!({"number": "1", "authentication_code": "0042", "classification": {"name": "Card"}}))
     );
-    assert!(plan.has_reasons() && plan.unmapped().is_empty());
+    assert!(plan.has_reasons && plan.unmapped.is_empty());
     let error = self::plan("", &["number", "Karten-Nr."]).expect_err("refused");
     assert!(error.contains("\"Karten-Nr.\" is not a field") && error.contains("udf_string_1"), "{error}");
     assert!(self::plan("", &["reason"]).is_err() && self::plan("", &["reason", "number"]).is_err());
@@ -194,16 +194,16 @@ fn without_a_mapping_columns_are_fields() {
 fn reasons_of_an_earlier_import_are_no_part_of_the_file() {
     let mapping = "[access_token]\nnumber = \"n\"";
     let with_reasons = plan(mapping, &["n", "x", "reason"]).expect("a plan");
-    assert!(with_reasons.has_reasons());
-    assert_eq!(with_reasons.unmapped(), ["x"]);
+    assert!(with_reasons.has_reasons);
+    assert_eq!(with_reasons.unmapped, ["x"]);
     assert_eq!(record(&with_reasons, &["1", "", "because"]), Ok(json!({"number": "1"})));
     assert_eq!(record(&with_reasons, &["", "", "because"]), Ok(Value::Null), "a row that was emptied");
     // A column of the file with that name, and another one after it.
     let own = "[access_token]\nnumber = \"n\"\nudf_string_1 = \"reason\"";
     let used = plan(own, &["n", "reason"]).expect("a plan");
-    assert!(!used.has_reasons());
+    assert!(!used.has_reasons);
     let both = plan(own, &["n", "reason", "reason"]).expect("a plan");
-    assert!(both.has_reasons());
+    assert!(both.has_reasons);
     assert_eq!(record(&both, &["1", "theirs", "ours"]), Ok(json!({"number": "1", "udf_string_1": "theirs"})));
 }
 
