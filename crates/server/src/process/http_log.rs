@@ -118,10 +118,8 @@ impl Drop for RequestLine {
             Some((status, reason)) if *status >= 500 || ["INTERNAL", "DATABASE_UNAVAILABLE"].contains(&&**reason) => {
                 tracing::warn!(method, path, status, reason, ms, request_id, address, trace_id, "answered");
             }
-            Some((status, reason)) if reason.is_empty() => {
-                tracing::info!(method, path, status, ms, request_id, address, trace_id, "answered");
-            }
             Some((status, reason)) => {
+                let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
                 tracing::info!(method, path, status, reason, ms, request_id, address, trace_id, "answered");
             }
         }
