@@ -124,7 +124,10 @@ async fn add(context: &Context, add: Add) -> anyhow::Result<()> {
     let known = context.database.credential_by_username(organisation.key, &add.name).await?;
     let user = match known {
         Some(credential) => {
-            refuse_person(credential.password.is_some())?;
+            // The key would act as that person, and the command would change that person's permissions.
+            if credential.password.is_some() {
+                bail!("a user of this name logs in with a password: give the key a name of its own");
+            }
             if context.database.account(organisation.key, &credential.user).await?.is_none() {
                 bail!("the user of this name is disabled: enable the user first, or give the key another name");
             }
@@ -139,14 +142,6 @@ async fn add(context: &Context, add: Add) -> anyhow::Result<()> {
     let until = expires.map(|expires| format!(", until {}", shown(expires))).unwrap_or_default();
     println!("API key of {} in {}, may: {permissions}{until}; it is shown only now:", add.name, organisation.name);
     println!("{}", made.key.expose());
-    Ok(())
-}
-
-/// Refuses the name of a user with a password. The key would act as that person, and the command would change that person's permissions.
-fn refuse_person(has_password: bool) -> anyhow::Result<()> {
-    if has_password {
-        bail!("a user of this name logs in with a password: give the key a name of its own");
-    }
     Ok(())
 }
 
