@@ -24,8 +24,8 @@ pub(super) struct Mark {
 /// Returns whether a record that creates an access token needs a number: it has an authentication code, but neither id
 /// nor number.
 pub(crate) fn needs_number(record: &Record) -> bool {
-    let has = |name: &str| record.object.get(name).is_some_and(|value| !value.is_null());
-    record.kind == Kind::AccessToken && !has("id") && !has("number") && has("authentication_code")
+    let has_code = record.object.get("authentication_code").is_some_and(|code| !code.is_null());
+    record.kind == Kind::AccessToken && is_unnumbered(&record.object) && has_code
 }
 
 /// Returns whether a record of an access token has neither id nor number. Such a record names its token by the

@@ -71,12 +71,8 @@ impl Numbers {
         sequence: Sequence,
         prefix: &str,
     ) -> Result<()> {
-        self.discard(organisation, sequence);
-        Ok(store.realign_sequence(organisation, sequence, prefix).await?)
-    }
-
-    fn discard(&self, organisation: OrganisationKey, sequence: Sequence) {
         self.blocks(organisation, sequence).current().rest = Range::default();
+        Ok(store.realign_sequence(organisation, sequence, prefix).await?)
     }
 
     fn blocks(&self, organisation: OrganisationKey, sequence: Sequence) -> Arc<Blocks> {

@@ -40,7 +40,7 @@ pub struct ImportKeys {
 }
 
 impl ImportKeys {
-    /// Removes values that no column accepts, so that they never reach a database.
+    /// Removes values that no column accepts, so that they never reach a database. Sorts the keys and removes duplicates.
     pub fn keep_storable(&mut self) {
         let lists = [
             &mut self.contacts,

@@ -99,7 +99,8 @@ impl CallState {
     /// Waits for a turn in a queue. The call may be dropped until then. If its client has left before, this does not
     /// poll `turn` and never returns.
     pub async fn queue<T>(&self, turn: impl Future<Output = T>) -> T {
-        let _queued = Queued::new(self);
+        self.queued.store(true, Ordering::Relaxed);
+        let _queued = Queued(self);
         if self.abandoned.load(Ordering::Relaxed) {
             return pending().await;
         }
@@ -120,15 +121,8 @@ impl CallState {
     }
 }
 
-/// Marks a call as queued while it exists.
+/// Ends the mark of a queued call when it is dropped.
 struct Queued<'a>(&'a CallState);
-
-impl<'a> Queued<'a> {
-    fn new(call: &'a CallState) -> Self {
-        call.queued.store(true, Ordering::Relaxed);
-        Self(call)
-    }
-}
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
