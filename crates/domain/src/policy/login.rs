@@ -30,6 +30,8 @@ pub const MAX_NETWORKS_PER_BLOCK: usize = 256;
 
 /// Prefix length of an IPv4 [`Network`], in bits.
 const IPV4_BITS: u8 = 24;
+/// Bits before the IPv4 address in an address that is mapped to IPv6.
+const IPV4_MAPPED_BITS: u8 = 96;
 /// Prefix length of an IPv6 [`Network`], in bits.
 const IPV6_BITS: u8 = 64;
 
@@ -60,7 +62,8 @@ impl Network {
     }
 
     /// Returns the networks that a CIDR block covers, or the single network of an address. A block that is smaller than
-    /// a network means the network around it. The error says what is accepted.
+    /// a network means the network around it. An IPv4 address that is mapped to IPv6 counts as IPv4, as in
+    /// [`Network::of`]. The error says what is accepted.
     pub fn of_block(block: &str) -> Result<Vec<Self>, String> {
         let (address, bits) = match block.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
@@ -69,6 +72,12 @@ impl Network {
         let wrong = || format!("{block:?} must be an address or a block such as 192.0.2.0/24 or 2001:db8::/64");
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let bits = bits.map(|bits| bits.parse::<u8>()).transpose().map_err(|_| wrong())?;
+        let canonical = address.to_canonical();
+        let bits = match bits {
+            Some(bits) if canonical != address => Some(bits.checked_sub(IPV4_MAPPED_BITS).ok_or_else(wrong)?),
+            bits => bits,
+        };
+        let address = canonical;
         let (length, unit, shortest) = match address {
             IpAddr::V4(_) => (32, IPV4_BITS, 16),
             IpAddr::V6(_) => (128, IPV6_BITS, 56),
@@ -269,9 +278,21 @@ mod tests {
         assert_eq!(networks("2001:db8::/63"), [Network("2001:db8::/64".into()), Network("2001:db8:0:1::/64".into())]);
         let all = networks("2001:db8:0:ff00::/56");
         assert_eq!((all.len(), all[255].as_str()), (256, "2001:db8:0:ffff::/64"));
-        for wrong in
-            ["", "x", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "::/129", "10.0.0.0/8", "::/0", "2001:db8::/48"]
-        {
+        assert_eq!(networks("::ffff:192.0.2.9"), networks("192.0.2.9"));
+        assert_eq!(networks("::ffff:10.1.5.0/118"), networks("10.1.5.0/22"));
+        for wrong in [
+            "",
+            "x",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/",
+            "::/129",
+            "10.0.0.0/8",
+            "::/0",
+            "2001:db8::/48",
+            "::ffff:10.0.0.0/95",
+            "::ffff:10.0.0.0/129",
+        ] {
             assert!(Network::of_block(wrong).is_err(), "{wrong}");
         }
     }
