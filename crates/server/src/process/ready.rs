@@ -9,12 +9,14 @@ use access_tokens_domain::store::StoreError;
 use access_tokens_grpc::{Health, Readiness};
 use access_tokens_secrets::{KeyProvider, KeyRing};
 use access_tokens_storage::{Database, OutageKind};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::databases;
 use crate::key_fit::KeyRingFit;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The same until the first result, such as while the list of revoked sessions is read.
+const STARTING_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Maximum time of a query for the schema.
 const SCHEMA_TIMEOUT: Duration = Duration::from_secs(5);
 /// Number of consecutive failures after which the service is not ready. A single late answer under load must not move the load to the other
@@ -71,18 +73,11 @@ pub(super) async fn watch(
     keys: &KeyProvider,
     health: &Health,
 ) {
-    let mut ticks = tokio::time::interval(CHECK_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let comparison = KeyComparison { keys, compared: None, published: None };
     let mut watch =
         ReadinessMonitor { database, sessions, comparison, health, current: false, misses: 0, published: None };
     let mut up = database.watch_health();
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            // The sender of SQLite is gone: its health never changes.
-            Ok(()) = up.changed() => {}
-        }
         // A check that waits for a database which is lost meanwhile is repeated.
         let checked = loop {
             tokio::select! {
@@ -92,6 +87,12 @@ pub(super) async fn watch(
         };
         if let Some((readiness, cause)) = checked {
             watch.publish(readiness, cause);
+        }
+        let interval = if watch.published.is_none() { STARTING_CHECK_INTERVAL } else { CHECK_INTERVAL };
+        tokio::select! {
+            () = sleep(interval) => {}
+            // The sender of SQLite is gone: its health never changes.
+            Ok(()) = up.changed() => {}
         }
     }
 }
