@@ -113,10 +113,12 @@ impl Unsuitable {
         matches!(self, Self::Primary | Self::Standby | Self::ReadOnly)
     }
 
-    /// Reports whether nothing listens, or a server that starts or stops.
+    /// Reports whether nothing listens, a forwarder that has no server closes the connection, or a server starts or stops.
     fn is_refusal(&self) -> bool {
-        let nothing =
-            |error: &std::io::Error| matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound);
+        use ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
+        let nothing = |error: &std::io::Error| {
+            matches!(error.kind(), ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof)
+        };
         matches!(self, Self::Failed(sqlx::Error::Io(error)) if nothing(error)) || self.has_code("57P03")
     }
 
