@@ -163,6 +163,9 @@ class Manifests:
         for one in [deployment, *migrates]:
             secrets = set(pods.secrets(one))
             self.require({f"{name}-app", f"{name}-ca"} <= secrets, f"{pods.called(one)}: other secrets than those of {name}")
+        reads = pods.settings(self, deployment)["database.replica_urls"] != "[]"
+        mounted = f"{name}-replicas" in pods.secrets(deployment)
+        self.require(reads == mounted, "reads from standbys need the Secret with their URL, and only they do")
 
 
 def main(binary, path):
