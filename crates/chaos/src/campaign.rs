@@ -161,6 +161,16 @@ impl Campaign {
         self.ledger.counts().unknown.values().sum()
     }
 
+    /// Returns the longest time that a client has waited for the outcome of a call.
+    pub(crate) fn slowest_call(&self) -> Duration {
+        self.ledger.counts().slowest
+    }
+
+    /// Begins a new measurement of pauses. Returns the longest time between two acknowledgements since the last one began.
+    pub(crate) fn take_longest_pause(&self) -> Duration {
+        self.ledger.take_longest_pause()
+    }
+
     /// Reports a finding if a call without an outcome failed with another code than these.
     pub(crate) fn expect_codes(&mut self, codes: &[&str]) {
         let counts = self.ledger.counts();

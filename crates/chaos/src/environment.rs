@@ -75,7 +75,7 @@ impl Environment {
             _ => None,
         };
         if let Some(proxy) = &proxy {
-            options.database_address = Some(proxy.address());
+            options.database_hosts = Some(proxy.address().to_string());
         }
         let base = block_in_place(|| access_tokens_testapp::environment::Environment::prepare(options))?;
         let installation = base.installation();
@@ -90,6 +90,18 @@ impl Environment {
         }
         block_in_place(|| environment.base.import_fixtures(ORGANISATION, &fixtures()))?;
         Ok(environment)
+    }
+
+    /// Starts one more process, with this URL of the database.
+    pub(crate) async fn start_on(&mut self, url: &str) -> Result<()> {
+        let installation = self.base.installation().replica().with_database(url);
+        self.replicas.push(Replica { installation, server: None });
+        self.start(self.replicas.len() - 1).await.map(drop)
+    }
+
+    /// Returns the URL of the database on these hosts.
+    pub(crate) fn url_on(&self, hosts: &str) -> String {
+        format!("postgres://{ROLE}@{hosts}/{}", self.base.database())
     }
 
     /// Starts a process and returns the time until it was ready.

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -55,6 +56,8 @@ pub(crate) struct Counts {
     pub(crate) unknown: BTreeMap<String, u64>,
     /// Calls without a known outcome that had visibly taken effect.
     pub(crate) took_effect: u64,
+    /// Longest time that a client waited for the outcome of a call.
+    pub(crate) slowest: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +65,10 @@ struct LedgerState {
     tokens: HashMap<String, Token>,
     counts: Counts,
     unexpected_refusals: Vec<String>,
+    /// Time of the last acknowledgement.
+    last: Option<Instant>,
+    /// Longest time between two acknowledgements.
+    longest_pause: Duration,
 }
 
 /// The ledger of a campaign.
@@ -101,7 +108,12 @@ impl Ledger {
                 }
                 return Ok(());
             }
-            Outcome::Done(_) => state.counts.acknowledged += 1,
+            Outcome::Done(_) => {
+                let now = Instant::now();
+                let pause = state.last.map_or(Duration::ZERO, |last| now - last);
+                state.counts.acknowledged += 1;
+                (state.last, state.longest_pause) = (Some(now), state.longest_pause.max(pause));
+            }
             Outcome::Unknown(text) => {
                 *state.counts.unknown.entry(text.chars().take(80).collect()).or_default() += 1;
             }
@@ -117,6 +129,19 @@ impl Ledger {
             _ => token.pending = Some(change),
         }
         Ok(())
+    }
+
+    /// Records the time that a client waited for the outcome of a call.
+    pub(crate) fn record_time(&self, time: Duration) {
+        let mut state = self.state();
+        state.counts.slowest = state.counts.slowest.max(time);
+    }
+
+    /// Begins a new measurement of pauses. Returns the longest time between two acknowledgements since the last one began.
+    pub(crate) fn take_longest_pause(&self) -> Duration {
+        let mut state = self.state();
+        state.last = None;
+        std::mem::take(&mut state.longest_pause)
     }
 
     /// Returns the known state of a token, unless its last call has no known outcome.
@@ -170,7 +195,7 @@ impl Ledger {
     /// becomes its known state, which must stay.
     pub(crate) fn reconcile(&self, owner: &str, shown: Vec<ShownToken>) -> Findings {
         let mut state = self.state();
-        let LedgerState { tokens, counts, unexpected_refusals } = &mut *state;
+        let LedgerState { tokens, counts, unexpected_refusals, .. } = &mut *state;
         let mut found = Findings { broken: std::mem::take(unexpected_refusals), ..Findings::default() };
         let mut keys = BTreeSet::new();
         for seen in shown {

@@ -12,6 +12,7 @@ mod inspection;
 mod ledger;
 mod lying_proxy;
 mod outcome;
+mod readiness;
 mod report;
 mod report_output;
 mod run;

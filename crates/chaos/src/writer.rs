@@ -1,7 +1,7 @@
 //! Writers: each changes tokens of its own, one call after the other, and records the outcome of each call.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
 use access_tokens_testkit::random::Rng;
@@ -68,7 +68,10 @@ impl Writer {
         let mut calls = 0;
         while calls < limit && !*stop.borrow() {
             calls += 1;
-            if !self.step().await? {
+            let asked = Instant::now();
+            let known = self.step().await?;
+            self.ledger.record_time(asked.elapsed());
+            if !known {
                 self.token = None;
                 if self.behaviour == Behaviour::Patient {
                     tokio::time::sleep(RETRY_DELAY).await;

@@ -1,6 +1,5 @@
 //! The environment of fault tests and measurements: an installation of the service on a database of its own.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use access_tokens_testkit::postgres::Cluster;
@@ -35,8 +34,8 @@ pub struct Options {
     pub binary: String,
     /// The PostgreSQL cluster. Without one the database is SQLite.
     pub cluster: Option<Cluster>,
-    /// Address under which the service reaches PostgreSQL. Default: that of the cluster.
-    pub database_address: Option<SocketAddr>,
+    /// Hosts of PostgreSQL in the URL of the service, such as `127.0.0.1:5432,127.0.0.1:5433`. Default: the cluster.
+    pub database_hosts: Option<String>,
     /// Environment variables of the service.
     pub variables: Vec<(&'static str, String)>,
     /// Working directory of the service. Default: a temporary one.
@@ -67,8 +66,8 @@ impl Environment {
             None => format!("sqlite://{}", file.display()),
             Some(cluster) => cluster.create_database()?,
         };
-        if let (Some(cluster), Some(address)) = (&options.cluster, options.database_address) {
-            url = url.replace(&format!("127.0.0.1:{}", cluster.port()), &address.to_string());
+        if let (Some(cluster), Some(hosts)) = (&options.cluster, &options.database_hosts) {
+            url = url.replace(&format!("127.0.0.1:{}", cluster.port()), hosts);
         }
         let database = url.rsplit('/').next().unwrap_or_default().to_owned();
         let mut installation = Installation::new(&options.binary, &work, &url)

@@ -56,6 +56,11 @@ impl Installation {
         Self { address, http, ops, ..self.clone() }
     }
 
+    /// Returns the same installation with another URL of its database.
+    pub fn with_database(&self, database: &str) -> Self {
+        Self { database: database.to_owned(), ..self.clone() }
+    }
+
     /// Returns the address on which its server will serve gRPC.
     pub fn address(&self) -> SocketAddr {
         self.address

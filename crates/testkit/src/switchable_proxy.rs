@@ -12,8 +12,15 @@ use tokio::task::{JoinHandle, JoinSet};
 #[derive(Debug)]
 pub struct SwitchableProxy {
     address: SocketAddr,
-    upstream: watch::Sender<SocketAddr>,
+    upstream: watch::Sender<Upstream>,
     task: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Upstream {
+    address: SocketAddr,
+    /// Increases when the existing connections are closed.
+    closings: u64,
 }
 
 impl SwitchableProxy {
@@ -24,7 +31,7 @@ impl SwitchableProxy {
     pub async fn to(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (upstream, upstream_changes) = watch::channel((Ipv4Addr::LOCALHOST, port).into());
+        let (upstream, upstream_changes) = watch::channel(Upstream { address: local(port), closings: 0 });
         let task = tokio::spawn(async move {
             let mut open = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
@@ -37,7 +44,15 @@ impl SwitchableProxy {
 
     /// Forwards new connections to another port, and closes the existing ones.
     pub fn switch_to(&self, port: u16) {
-        self.upstream.send_replace((Ipv4Addr::LOCALHOST, port).into());
+        self.upstream.send_modify(|upstream| {
+            upstream.address = local(port);
+            upstream.closings += 1;
+        });
+    }
+
+    /// Forwards new connections to another port. The existing ones stay where they are.
+    pub fn lead_new_connections_to(&self, port: u16) {
+        self.upstream.send_modify(|upstream| upstream.address = local(port));
     }
 
     /// Returns the address of the proxy.
@@ -52,14 +67,18 @@ impl Drop for SwitchableProxy {
     }
 }
 
-async fn forward(mut client: TcpStream, mut upstream: watch::Receiver<SocketAddr>) -> std::io::Result<()> {
-    let address = *upstream.borrow_and_update();
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+async fn forward(mut client: TcpStream, mut upstream: watch::Receiver<Upstream>) -> std::io::Result<()> {
+    let Upstream { address, closings } = *upstream.borrow_and_update();
     let mut server = TcpStream::connect(address).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
-        _ = upstream.changed() => {}
+        _ = upstream.wait_for(|upstream| upstream.closings != closings) => {}
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ async fn execute(run: &Run) -> Result<Report> {
     if let (true, Some(cluster)) = (run.mutated, &setup.base.cluster) {
         let before = FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?;
         before.blank(GUARD);
-        setup.base.database_address = Some(before.address());
+        setup.base.database_hosts = Some(before.address().to_string());
         proxy = Some(before);
     }
     let environment = Environment::set_up(setup).await?;

@@ -4,7 +4,10 @@ mod ambiguous_commits;
 mod clock_jumps;
 mod database_crash;
 mod database_unreachable;
+mod demoted_primary;
 mod disk_full;
+mod failover;
+mod failover_checks;
 mod frame_load;
 mod hostile_deadlines;
 mod http2_floods;
@@ -16,6 +19,7 @@ mod login_flood_networks;
 mod machine;
 mod outsiders;
 mod overload;
+mod patroni;
 mod power_cut;
 mod probe_streams;
 mod released_sessions;
@@ -35,6 +39,8 @@ pub(crate) const ALL: &[Scenario] = &[
     kill_under_load::SCENARIO,
     database_crash::SCENARIO,
     standby_promotion::SCENARIO,
+    failover::SCENARIO,
+    demoted_primary::SCENARIO,
     ambiguous_commits::SCENARIO,
     single_use_codes::SCENARIO,
     linearizability::SCENARIO,
@@ -53,10 +59,14 @@ pub(crate) const ALL: &[Scenario] = &[
     silent_connects::SCENARIO,
     released_sessions::SCENARIO,
     overload::SCENARIO,
+    patroni::SCENARIO,
 ];
 
 /// Scenarios that measure the speed of the service: each runs alone.
 pub(crate) const EXCLUSIVE: &[&str] = &[
+    "failover",
+    "demoted_primary",
+    "patroni",
     "http2_floods",
     "stalled_connections",
     "login_flood",
@@ -68,5 +78,5 @@ pub(crate) const EXCLUSIVE: &[&str] = &[
     "overload",
 ];
 
-/// Scenarios that `ci` leaves out, because they need a quiet machine.
-pub(crate) const NOT_IN_CI: &[&str] = &["overload"];
+/// Scenarios that `ci` leaves out, because they need a quiet machine, or programs that few machines have.
+pub(crate) const NOT_IN_CI: &[&str] = &["overload", "patroni"];

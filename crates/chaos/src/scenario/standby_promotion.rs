@@ -7,6 +7,7 @@ use access_tokens_testkit::switchable_proxy::SwitchableProxy;
 use anyhow::{Context, Result};
 use tokio::task::block_in_place;
 
+use super::failover_checks::expect_recovery;
 use crate::campaign::{Campaign, Workload};
 use crate::environment::{Environment, Kind, Options, Setup};
 use crate::inspection;
@@ -22,10 +23,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Maximum time until the service works after the new primary accepts writes.
-const MAX_RECOVERY_TIME: Duration = Duration::from_secs(2);
-/// Time for which calls are observed after that, and minimum share of them that succeeds, in percent.
-const OBSERVATION_TIME: Duration = Duration::from_millis(1_500);
+/// Minimum share of calls that succeed after a promotion, in percent.
 const MIN_SUCCESS_PERCENT: u64 = 99;
 /// Codes with which calls may fail.
 const EXPECTED_CODES: &[&str] = &["Unavailable", "Aborted"];
@@ -35,7 +33,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 async fn execute(run: &Run) -> Result<Report> {
     let primary = block_in_place(Cluster::start)?;
     let proxy = SwitchableProxy::to(primary.port()).await?;
-    let base = Options { database_address: Some(proxy.address()), ..run.options(Some(primary)) };
+    let base = Options { database_hosts: Some(proxy.address().to_string()), ..run.options(Some(primary)) };
     let mut environment = Environment::set_up(Setup { base, ..Setup::default() }).await?;
     let mut campaign = Campaign::new(&environment, run.seed)?;
     for _ in 0..run.cycles {
@@ -60,19 +58,7 @@ async fn execute(run: &Run) -> Result<Report> {
         let (accepts, port) = (Instant::now(), standby.port());
         let dead = environment.replace_cluster(standby);
         proxy.switch_to(port);
-        campaign.next_acknowledgement().await?;
-        let recovery = accepts.elapsed();
-        campaign.report.recovered(recovery);
-        campaign
-            .report
-            .expect(recovery <= MAX_RECOVERY_TIME, || format!("after a promotion calls worked in {recovery:?}"));
-        tokio::time::sleep_until((accepts + MAX_RECOVERY_TIME).into()).await;
-        let before = campaign.calls();
-        tokio::time::sleep(OBSERVATION_TIME).await;
-        let after = campaign.calls();
-        let (all, good) = (after.0 - before.0, after.1 - before.1);
-        let text = || format!("{good} of {all} calls succeeded {MAX_RECOVERY_TIME:?} after a promotion");
-        campaign.report.expect(all > 0 && good * 100 >= all * MIN_SUCCESS_PERCENT, text);
+        expect_recovery(&mut campaign, accepts, MIN_SUCCESS_PERCENT).await?;
         load.stop().await?;
         tokio::time::sleep(SETTLE_TIME).await;
         block_in_place(|| drop(dead));

@@ -97,7 +97,7 @@ impl Cluster {
         let settings = SETTINGS.iter().chain(settings).map(ToString::to_string).collect();
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let cluster = Self::launched(tools, settings, variables, watchdog)?;
-        cluster.psql("postgres", &format!("CREATE ROLE {ROLE} LOGIN; CREATE ROLE {SERVICE} LOGIN"))?;
+        cluster.create_roles()?;
         Ok(cluster)
     }
 
@@ -112,6 +112,21 @@ impl Cluster {
         let mut cluster = Self { server, port: 0, tools, settings, variables, databases, watchdog };
         cluster.start_on_a_free_port()?;
         Ok(cluster)
+    }
+
+    /// Returns a cluster that another program runs, at this port of 127.0.0.1. It gets the usual roles.
+    pub(super) fn run_elsewhere(port: u16) -> Result<Self> {
+        let (tools, folder) = (Tools::find()?, tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?);
+        tools.give(folder.path())?;
+        let watchdog = Watchdog::over(&tools, folder.keep())?;
+        let (server, databases, settings, variables) = (Mutex::new(None), AtomicU32::new(0), Vec::new(), Vec::new());
+        let cluster = Self { server, port, tools, settings, variables, databases, watchdog };
+        cluster.create_roles()?;
+        Ok(cluster)
+    }
+
+    fn create_roles(&self) -> Result<()> {
+        self.psql("postgres", &format!("CREATE ROLE {ROLE} LOGIN; CREATE ROLE {SERVICE} LOGIN")).map(drop)
     }
 
     /// Returns the URL of a new, empty database that belongs to [`ROLE`].
@@ -155,8 +170,13 @@ impl Cluster {
 
     /// Stops as an operator does, which closes all connections, and starts again.
     pub fn restart(&self) -> Result<()> {
-        self.end(&mut self.server(), "INT")?;
+        self.stop()?;
         self.resume()
+    }
+
+    /// Stops as an operator does: closes all connections, and ends when connected standbys have received everything.
+    pub fn stop(&self) -> Result<()> {
+        self.end(&mut self.server(), "INT")
     }
 
     /// Stops as in a crash: nothing is flushed, and the next start recovers from the log.

@@ -12,10 +12,13 @@
 //! - It ends with the test process, however that process ends.
 
 mod cluster;
+mod patroni;
 mod pgbouncer;
 mod standby;
 mod tools;
 mod watchdog;
 
 pub use cluster::{Cluster, ROLE, SERVICE, create_database, shared};
+pub use patroni::{PatroniPair, Switchover};
 pub use pgbouncer::{PgBouncer, Pooling};
+pub use standby::Rebuilt;

@@ -1,22 +1,16 @@
 //! A pgbouncer before a cluster.
 
 use std::net::TcpStream;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::cluster::{Cluster, ROLE, free_port};
-use super::tools::Tools;
+use super::tools::{Guarded, Tools, program};
 
 const MISSING: &str = "these tests start a pgbouncer of their own. Install it with `apt-get install pgbouncer`, or run \
     `scripts/test`, which does so.";
-
-/// Ends the program when its standard input is closed: with the test process, however that process ends.
-const GUARDED: &str = r#""$@" </dev/null & pid=$!; cat >/dev/null; kill -s KILL "$pid""#;
 
 /// Maximum time of a start.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,7 +27,7 @@ pub enum Pooling {
 /// A running pgbouncer. It ends when it is dropped.
 #[derive(Debug)]
 pub struct PgBouncer {
-    child: Child,
+    running: Option<Guarded>,
     port: u16,
     cluster: u16,
     tools: Tools,
@@ -57,8 +51,8 @@ impl PgBouncer {
         std::fs::write(&users, format!("\"{ROLE}\" \"\"\n"))?;
         std::fs::write(folder.path().join("settings"), settings)?;
         tools.give(folder.path())?;
-        let child = launch(&tools, &folder, port)?;
-        Ok(Self { child, port, cluster: cluster.port(), tools, folder })
+        let running = Some(launch(&tools, &folder, port)?);
+        Ok(Self { running, port, cluster: cluster.port(), tools, folder })
     }
 
     /// Returns the URL of the cluster with the address of the pgbouncer.
@@ -68,43 +62,22 @@ impl PgBouncer {
 
     /// Stops, which closes all connections, and starts again on the same port.
     pub fn restart(&mut self) -> Result<()> {
-        self.end();
-        self.child = launch(&self.tools, &self.folder, self.port)?;
+        self.running = None;
+        self.running = Some(launch(&self.tools, &self.folder, self.port)?);
         Ok(())
-    }
-
-    fn end(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for another process, in synchronous code")]
-fn launch(tools: &Tools, folder: &TempDir, port: u16) -> Result<Child> {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log"))?;
-    let mut command = tools.script(GUARDED);
-    command.arg(program()?).arg(folder.path().join("settings"));
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
-    let child = command.spawn().context("cannot run pgbouncer")?;
+fn launch(tools: &Tools, folder: &TempDir, port: u16) -> Result<Guarded> {
+    let (log, settings) = (folder.path().join("log"), folder.path().join("settings").display().to_string());
+    let running = tools.guarded(&program("pgbouncer").context(MISSING)?, &[&settings], &log)?;
     let start = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if start.elapsed() > COMMAND_TIMEOUT {
-            bail!("pgbouncer does not listen: {}", std::fs::read_to_string(folder.path().join("log"))?);
+            bail!("pgbouncer does not listen: {}", std::fs::read_to_string(&log)?);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    Ok(child)
-}
-
-/// Debian installs it in a directory that is not in the PATH of ordinary users.
-fn program() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-    folders.map(|folder| folder.join("pgbouncer")).find(|file| file.is_file()).context(MISSING)
+    Ok(running)
 }

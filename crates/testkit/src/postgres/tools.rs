@@ -1,8 +1,9 @@
 //! Finds the programs of PostgreSQL, and runs them as a user other than root.
 
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -12,6 +13,9 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 const MISSING: &str = "these tests start a PostgreSQL of their own, but `initdb` is neither in PATH nor in \
     /usr/lib/postgresql/*/bin. Install it with `apt-get install postgresql` (15 or later), or run `scripts/test`, \
     which does so.";
+
+/// Ends a program when its standard input is closed.
+const GUARDED: &str = r#""$@" </dev/null & pid=$!; cat >/dev/null; kill -s KILL "$pid""#;
 
 /// The programs of one PostgreSQL installation.
 #[derive(Debug)]
@@ -54,6 +58,20 @@ impl Tools {
         command
     }
 
+    /// Starts a program as the same user, with its error output in a file.
+    pub(super) fn guarded(&self, program: &Path, arguments: &[&str], log: &Path) -> Result<Guarded> {
+        let log = File::options().create(true).append(true).open(log)?;
+        let mut command = self.script(GUARDED);
+        command.arg(program).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
+        Ok(Guarded(command.spawn().with_context(|| format!("cannot run {}", program.display()))?))
+    }
+
+    /// Returns the directory of the programs.
+    pub(super) fn bin(&self) -> &Path {
+        &self.bin
+    }
+
     fn as_account(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir("/").env("LC_ALL", "C");
@@ -73,6 +91,24 @@ impl Tools {
         }
         Ok(())
     }
+}
+
+/// A program that is killed when this value is dropped, and when this process ends in any other way.
+#[derive(Debug)]
+pub(super) struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// Searches a program. Debian installs some in a directory that is not in the PATH of ordinary users.
+pub(super) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// Runs to the end and returns the standard output, or fails with the error output.
