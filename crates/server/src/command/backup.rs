@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tempfile::TempPath;
 
 use super::copy::{check, other_tools, until_interrupted};
-use super::keys::key_ring;
+use super::keys::source::key_ring;
 use super::progress::Progress;
 use super::signature;
 use crate::config::Settings;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
 use super::copy::{CheckedCopy, check, other_tools, until_interrupted};
-use super::keys::key_ring;
+use super::keys::source::key_ring;
 use super::progress::Progress;
 use super::{context, signature};
 use crate::config::Settings;

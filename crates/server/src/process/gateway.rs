@@ -18,9 +18,10 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
+use super::http_server::DRAIN_TIMEOUT;
 use super::ops::Ops;
 use super::upstream::{self, MeasuredClient, UpstreamHealth};
-use super::{DRAIN_TIMEOUT, certificates, http_server};
+use super::{certificates, http_server};
 use crate::config::Settings;
 
 /// Maximum time of a connection attempt to the service.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_tokens_gateway::Malformed;
 use access_tokens_grpc::layer::{Calls, method};
@@ -24,6 +25,9 @@ use tower::{ServiceExt, service_fn};
 
 use super::{http_log, starting};
 use crate::config::{HttpSettings, Settings};
+
+/// Maximum time of calls in progress after the signal to stop.
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Value of `Strict-Transport-Security` on an encrypted port: one year, for this host only.
 const STRICT_TRANSPORT: &str = "max-age=31536000";

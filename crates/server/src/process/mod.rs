@@ -13,8 +13,3 @@ mod upstream;
 
 pub use gateway::gateway;
 pub use serve::serve;
-
-use std::time::Duration;
-
-/// Maximum time of calls in progress after the signal to stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);

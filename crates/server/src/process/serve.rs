@@ -28,9 +28,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use {access_tokens_secrets as crypto, access_tokens_telemetry as telemetry};
 
-use super::http_server::HttpServer;
+use super::http_server::{DRAIN_TIMEOUT, HttpServer};
 use super::ops::Ops;
-use super::{DRAIN_TIMEOUT, certificates, ready, starting};
+use super::{certificates, ready, starting};
 use crate::config::{GrpcSettings, Settings};
 use crate::{databases, notification};
 

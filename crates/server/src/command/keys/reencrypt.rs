@@ -9,7 +9,8 @@ use indicatif::ProgressBar;
 use super::super::context::{self, Context};
 use super::super::errors::to_anyhow;
 use super::super::progress::style;
-use super::{key_file, key_ring, ring, usage};
+use super::source::{key_file, key_ring};
+use super::{ring, usage};
 use crate::config::Settings;
 
 /// Maximum number of attempts for a batch that conflicts with changes of others.

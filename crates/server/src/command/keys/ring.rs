@@ -8,7 +8,8 @@ use access_tokens_secrets::{KEY_PROPAGATION_TIME, KeyRing};
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 
-use super::{sessions_until, usage};
+use super::source::sessions_until;
+use super::usage;
 use crate::config::Settings;
 
 pub(super) fn init(file: &Path) -> anyhow::Result<()> {

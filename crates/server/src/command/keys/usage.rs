@@ -8,7 +8,7 @@ use access_tokens_domain::time::Timestamp;
 use access_tokens_host::SystemClock;
 
 use super::super::{context, errors};
-use super::{key_ring, sessions_until};
+use super::source::{key_ring, sessions_until};
 use crate::config::Settings;
 
 /// Prints the keys of the ring, each with its usage.

@@ -13,7 +13,8 @@ use clap::Args;
 
 use super::super::context::Context;
 use super::super::errors::to_anyhow;
-use super::{key_ring, usage};
+use super::source::key_ring;
+use super::usage;
 use crate::config::Settings;
 
 /// Number of tokens whose pass codes are withdrawn in one transaction.
