@@ -77,7 +77,7 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         (open_sqlite(&options).await?, None)
     } else {
         postgres::url::warn_of_ignored_parameters(&options.url);
-        let pools = Pools::open(&options).await?;
+        let pools = postgres::start::open(&options).await?;
         let replicas = Replicas::of(&options, &pools)?;
         postgres::url::warn_of_unverified_server(&options.url, UrlUse::Primary);
         (Backend::Postgres(pools), replicas)

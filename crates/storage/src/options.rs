@@ -7,7 +7,6 @@ use std::time::Duration;
 use sea_orm::DbErr;
 
 use crate::error::Failure;
-use crate::postgres::url;
 use crate::sql::observer::StatementObserver;
 
 /// Options of the database.
@@ -67,11 +66,6 @@ impl DatabaseOptions {
             replica_max_lag: Duration::from_secs(1),
             observer: None,
         }
-    }
-
-    /// Returns whether another server of PostgreSQL may take over: the URL names several hosts, or there are replicas.
-    pub fn is_replicated(&self) -> bool {
-        !self.replica_urls.is_empty() || url::host_count(&self.url) > 1
     }
 
     /// Returns the defaults for reading a SQLite file by its path.

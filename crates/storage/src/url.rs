@@ -24,6 +24,11 @@ impl DatabaseOptions {
         postgres::url::check_url(&Self { url: url.to_owned(), ..self.clone() }, UrlUse::Replica)
     }
 
+    /// Returns whether another server of PostgreSQL may take over: the URL names several hosts, or there are replicas.
+    pub fn is_replicated(&self) -> bool {
+        !self.replica_urls.is_empty() || postgres::url::host_count(&self.url) > 1
+    }
+
     /// Reports whether the database is a SQLite file.
     pub fn is_sqlite(&self) -> bool {
         sqlite::url::accepts(&self.url)

@@ -8,7 +8,9 @@ use sea_orm::sqlx::{self, Executor};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
 
 use super::alarm::Alarm;
-use super::servers::{Server, Wanted};
+use super::purpose::Purpose;
+use super::role::Wanted;
+use super::servers::Server;
 use super::session::{self, SessionState};
 use crate::options::{DatabaseOptions, SetupError, setup_error};
 
@@ -17,46 +19,6 @@ pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// Required encoding of a database, by PostgreSQL's name for it.
 pub(crate) const ENCODING: &str = "UTF8";
-
-/// Purpose of a pool.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Statements that read, or that commit by themselves.
-    Statement,
-    /// Lookups of tokens.
-    Lookup,
-    /// All reads from a replica.
-    Replica,
-    /// Transactions.
-    Transaction,
-    /// Migration of the schema: one connection, no timeouts.
-    Migrate,
-    /// Check whether the database answers: one connection.
-    Heartbeat,
-}
-
-impl Purpose {
-    /// Returns the number of connections for a purpose. A quarter of the connections for calls is for transactions. A
-    /// third of the rest is for lookups, which share statements. Writes wait for the disk, and many can wait at the
-    /// same time.
-    pub(crate) fn connections(self, options: &DatabaseOptions) -> u32 {
-        let all = options.postgres_connections.max(2);
-        let transactions = (all / 4).max(1);
-        let lookups = (all - transactions) / 3;
-        match self {
-            Self::Transaction => transactions,
-            Self::Lookup => lookups,
-            Self::Statement => all - transactions - lookups,
-            Self::Replica => all - transactions,
-            Self::Migrate | Self::Heartbeat => 1,
-        }
-    }
-
-    /// Reports whether the server must be a primary.
-    fn writes(self) -> bool {
-        matches!(self, Self::Statement | Self::Lookup | Self::Transaction | Self::Migrate)
-    }
-}
 
 /// Opens a pool on one server.
 ///
@@ -92,9 +54,6 @@ pub(crate) async fn connect(
         });
     sea_orm::Database::connect(connect).await
 }
-
-/// Name of a connection in PostgreSQL's views. Version 0.2.0 and earlier leave the version out.
-pub(crate) const APPLICATION_NAME: &str = concat!("access-tokens ", env!("CARGO_PKG_VERSION"));
 
 /// Settings and checks with which each new session of a pool begins.
 struct SessionSetup {

@@ -16,11 +16,12 @@ use std::time::Duration;
 use sea_orm::sqlx::postgres::PgConnection;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Purpose;
 use super::alarm::Alarm;
 use super::health::OutageKind;
-use super::pools::{PoolSet, Pools};
-use super::servers::{Found, NotFound, Server, Unsuitable, Wanted};
+use super::pools::{PoolSet, Pools, RESPONSE_TIMEOUT};
+use super::purpose::Purpose;
+use super::role::{Unsuitable, Wanted};
+use super::servers::{Found, NotFound, Server};
 use super::session::{self, SessionState};
 
 /// Time between two heartbeats.
@@ -31,8 +32,6 @@ const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(20);
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum time of the last heartbeat on a server that is left.
 const LAST_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(100);
-/// Maximum time without a response while the connection of the heartbeat is open. After it the database is marked down.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_250);
 /// Maximum time without a response while connections break or cannot be opened. After it the database is marked down.
 const OUTAGE_TIMEOUT: Duration = Duration::from_secs(4);
 /// The same while each server refuses connections: none listens, starts, or is a primary. Load is not the cause then.

@@ -167,6 +167,12 @@ impl Host {
     }
 }
 
+/// Returns the names of the parameters of a URL.
+pub(crate) fn parameter_names(url: &str) -> impl Iterator<Item = &str> {
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
+    parameters.filter_map(|one| one.split('=').next()).filter(|name| !name.is_empty())
+}
+
 /// Splits the hosts between user and path, each with its port.
 fn hosts_of_authority(places: &str) -> Result<Vec<Host>, String> {
     let one = |place: String| {

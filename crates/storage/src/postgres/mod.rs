@@ -7,18 +7,24 @@ pub(crate) mod health;
 mod heartbeat;
 mod host_list;
 pub(crate) mod hosts;
+mod lineage;
 pub(crate) mod pools;
+mod purpose;
 pub(crate) mod query_batcher;
 pub(crate) mod replicas;
 pub(crate) mod rights;
 mod rivals;
+pub(crate) mod role;
 pub(crate) mod servers;
 pub(crate) mod session;
+mod ssl_mode;
+pub(crate) mod start;
 pub(crate) mod unreachable;
 pub(crate) mod url;
 
-pub(crate) use connection::{ENCODING, PING_AFTER_IDLE, Purpose, check_encoding, check_safe, check_session, connect};
+pub(crate) use connection::{ENCODING, PING_AFTER_IDLE, connect};
 pub use connection_capacity::ConnectionCapacity;
+pub(crate) use purpose::Purpose;
 
 /// Opens a pool on the first server of the options.
 #[cfg(test)]

@@ -1,28 +1,32 @@
-//! Pools of PostgreSQL on the server that is the primary now. The [heartbeat](super::heartbeat) replaces them.
+//! Pools of PostgreSQL on the server that is the primary now. The heartbeat replaces them.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use access_tokens_domain::store::StoreResult;
 use sea_orm::sqlx::PgPool;
+use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::{DatabaseConnection, DbBackend, DbErr, Statement};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::alarm::Alarm;
+use super::connection::{check_encoding, check_safe, check_session, connect};
 use super::health::{DatabaseHealth, Outage, OutageKind};
-use super::heartbeat::{self, RESPONSE_TIMEOUT};
+use super::lineage::Lineage;
+use super::purpose::Purpose;
 use super::query_batcher::QueryBatcher;
-use super::rivals::{self, Lineage};
-use super::servers::{Found, NotFound, Server, Servers, UrlUse, Wanted};
+use super::role::Wanted;
+use super::servers::{Found, NotFound, Server, Servers, UrlUse};
 use super::session::{self, SessionState};
 use super::unreachable;
-use super::{Purpose, check_encoding, check_safe, check_session, connect};
 use crate::counts::Connections;
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::sql::executor::Executor;
 use crate::sql::label::Label;
 
+/// Maximum time without a response while the connection of the heartbeat is open. After it the database is marked down.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_250);
 /// Time between two checks whether a new connection is back in its pool.
 const RETURN_INTERVAL: Duration = Duration::from_millis(2);
 /// Time between two attempts to reach a server that starts.
@@ -132,9 +136,9 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    /// Opens the pools on the primary and starts the heartbeat. Refuses a database whose settings would lose
-    /// acknowledged commits.
-    pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
+    /// Opens the pools on the primary. Refuses a database whose settings would lose acknowledged commits. Returns the
+    /// connection that has found the primary too.
+    pub(super) async fn open(options: &Arc<DatabaseOptions>) -> Result<(Self, PgConnection), SetupError> {
         let (servers, alarm) = (Servers::parse(&options.url, UrlUse::Primary)?, Arc::default());
         let Found { server, connection, state } =
             find_at_start(&servers, options).await.map_err(|not_found| not_found.explained())?;
@@ -144,18 +148,9 @@ impl Pools {
             check_encoding(&pool_set.transactions).await?;
             check_safe(&pool_set.transactions).await?;
         }
-        let pools = Arc::new(Self {
-            options: Arc::clone(options),
-            servers,
-            pool_set: RwLock::new(pool_set),
-            health: DatabaseHealth::new(),
-            alarm,
-        });
-        tokio::spawn(heartbeat::run(Arc::downgrade(&pools), Arc::clone(&pools.alarm), connection));
-        if !options.read_only {
-            tokio::spawn(rivals::watch(Arc::downgrade(&pools)));
-        }
-        Ok(pools)
+        let options = Arc::clone(options);
+        let pools = Self { options, servers, pool_set: RwLock::new(pool_set), health: DatabaseHealth::new(), alarm };
+        Ok((pools, connection))
     }
 
     /// Returns the server of the current pools.

@@ -1,22 +1,24 @@
 //! The servers of a database URL, and the search for the one that is wanted: the primary, or a standby.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::ErrorKind;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
-use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
+use sea_orm::sqlx::{ConnectOptions as _, Connection as _};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connection::APPLICATION_NAME;
 use super::host_list::{HostList, SessionAttributes};
+use super::role::{Unsuitable, Wanted};
 use super::session::{self, SessionState};
-use super::url::ssl_mode;
+use super::ssl_mode::ssl_mode;
 use crate::options::SetupError;
+
+/// Name of a connection in PostgreSQL's views. Version 0.2.0 and earlier leave the version out.
+const APPLICATION_NAME: &str = concat!("access-tokens ", env!("CARGO_PKG_VERSION"));
 
 /// Maximum time to connect to one host. A `connect_timeout` of the URL can only shorten it.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -52,38 +54,12 @@ pub(crate) struct Servers {
     first: AtomicUsize,
 }
 
-/// The server that a search wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// A primary that can be written.
-    Primary,
-    /// A primary, or any other server if there is none.
-    Any,
-    /// A standby.
-    Standby,
-}
-
 /// A server that a search has found.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) server: Arc<Server>,
     pub(crate) connection: PgConnection,
     pub(crate) state: SessionState,
-}
-
-/// The reason why a server is not the wanted one.
-#[derive(Debug)]
-pub(crate) enum Unsuitable {
-    /// It is a primary, and a standby is wanted.
-    Primary,
-    /// It is a standby.
-    Standby,
-    /// It refuses writes by `default_transaction_read_only`.
-    ReadOnly,
-    /// It cannot be used.
-    Failed(sqlx::Error),
-    /// It has not answered.
-    Silent(Duration),
 }
 
 /// The result of a search without success: each server with its reason.
@@ -104,26 +80,6 @@ impl NotFound {
     /// Reports whether each server may be starting.
     pub(crate) fn is_starting(&self) -> bool {
         self.0.iter().all(|(_, reason)| reason.is_refusal() || reason.has_code("53300"))
-    }
-}
-
-impl Unsuitable {
-    /// Reports whether the server answers, and has the wrong role.
-    pub(crate) fn is_role(&self) -> bool {
-        matches!(self, Self::Primary | Self::Standby | Self::ReadOnly)
-    }
-
-    /// Reports whether nothing listens, a forwarder that has no server closes the connection, or a server starts or stops.
-    fn is_refusal(&self) -> bool {
-        use ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
-        let nothing = |error: &std::io::Error| {
-            matches!(error.kind(), ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof)
-        };
-        matches!(self, Self::Failed(sqlx::Error::Io(error)) if nothing(error)) || self.has_code("57P03")
-    }
-
-    fn has_code(&self, code: &str) -> bool {
-        matches!(self, Self::Failed(sqlx::Error::Database(error)) if error.code().as_deref() == Some(code))
     }
 }
 

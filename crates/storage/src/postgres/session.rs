@@ -3,8 +3,8 @@
 use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::sqlx::{self, AssertSqlSafe, Executor as _, Row as _};
 
-use super::connection::Purpose;
-use super::servers::{Unsuitable, Wanted};
+use super::purpose::Purpose;
+use super::role::{Unsuitable, Wanted};
 use crate::options::DatabaseOptions;
 use crate::sql::quoted;
 

@@ -6,7 +6,8 @@ use std::io::ErrorKind;
 use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{DbErr, RuntimeErr};
 
-use super::servers::{NotFound, Server, Unsuitable};
+use super::role::Unsuitable;
+use super::servers::{NotFound, Server};
 use crate::error::Failure;
 use crate::options::SetupError;
 

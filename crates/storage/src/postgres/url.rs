@@ -1,11 +1,10 @@
 //! URLs of PostgreSQL databases.
 
-use std::net::IpAddr;
+use sea_orm::sqlx::postgres::PgSslMode;
 
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgSslMode};
-
-use super::host_list::{self, HostList};
+use super::host_list::{self, HostList, parameter_names};
 use super::servers::{Servers, UrlUse};
+use super::ssl_mode::is_local;
 use crate::options::{DatabaseOptions, SetupError};
 
 /// Parameters of a URL that the driver knows.
@@ -74,18 +73,6 @@ fn ignored_parameters(url: &str) -> usize {
     parameter_names(url).filter(|name| !is_known(name) && !name.starts_with("options[")).count()
 }
 
-fn parameter_names(url: &str) -> impl Iterator<Item = &str> {
-    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
-    parameters.filter_map(|one| one.split('=').next()).filter(|name| !name.is_empty())
-}
-
-/// Returns how connections are encrypted. If the URL does not say it, connections to another machine require a verified
-/// certificate: the default of the driver accepts plain text from any server that claims to have no encryption.
-pub(crate) fn ssl_mode(url: &str, parsed: &PgConnectOptions) -> PgSslMode {
-    let is_explicit = parameter_names(url).any(|name| ["sslmode", "ssl-mode"].contains(&name));
-    if is_explicit || is_local(parsed) { parsed.get_ssl_mode() } else { PgSslMode::VerifyFull }
-}
-
 /// Warns of a connection that is encrypted without a check of the server's certificate.
 pub(crate) fn warn_of_unverified_server(url: &str, url_use: UrlUse) {
     let Ok(servers) = Servers::parse(url, url_use) else { return };
@@ -97,16 +84,9 @@ pub(crate) fn warn_of_unverified_server(url: &str, url_use: UrlUse) {
     }
 }
 
-/// Reports whether the server is on this machine. A host name counts as another machine, even if it resolves to this
-/// one.
-fn is_local(parsed: &PgConnectOptions) -> bool {
-    let host = parsed.get_host().trim_start_matches('[').trim_end_matches(']');
-    let loopback = host.parse::<IpAddr>().map(|address| address.to_canonical().is_loopback());
-    parsed.get_socket().is_some() || host.starts_with('/') || loopback.unwrap_or(host.eq_ignore_ascii_case("localhost"))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::ssl_mode::ssl_mode;
     use super::*;
 
     fn checked(url: &str, allow_plain_text: bool) -> Result<(), String> {

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::position::{self, Identity};
 use super::{ObservedPosition, Replica, Replicas};
 use crate::error::{Failure, store_error};
-use crate::postgres::servers::{Server, Wanted};
+use crate::postgres::role::Wanted;
+use crate::postgres::servers::Server;
 use crate::postgres::{Purpose, connect, session};
 
 /// Time between two polls. After a write, a caller reads from the primary for about this time if the replicas keep up.
