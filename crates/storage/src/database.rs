@@ -84,7 +84,7 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
     };
     let database = Database { options, backend: Arc::new(backend), cache: Arc::default(), replicas };
     if !database.options.read_only && database.options.is_replicated() {
-        // It is a warning only: a database that is lost at this moment is noticed elsewhere.
+        // The result is ignored: the heartbeat notices a lost database.
         let _ = database.warn_of_failover_losses().await;
     }
     Ok(database)

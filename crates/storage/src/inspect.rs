@@ -235,7 +235,7 @@ const POSTGRES: &[(&str, &str, Bad, Verdict, &str)] = &[
     ("log_parameter_max_length", "0", |value| value != "0", Verdict::Risky, LOGGED),
     ("log_parameter_max_length_on_error", "0", |value| value != "0", Verdict::Risky, LOGGED),
 ];
-/// The same where another server may take over.
+/// Settings of PostgreSQL to check where another server may take over.
 const REPLICATED: &[(&str, &str, Bad, Verdict, &str)] = &[
     ("synchronous_standby_names", "not empty", str::is_empty, Verdict::Risky, FAILOVER_LOSES),
     ("synchronous_commit", "on", |value| value == "local", Verdict::Risky, FAILOVER_LOSES),

@@ -81,7 +81,12 @@ async fn readiness_follows_the_primary_and_says_why() {
     block_in_place(|| {
         pair.primary.kill().expect("killed");
         let why = wait_until_within(&pair.installation, NOTICE_TIME, 503);
-        assert!(why.contains("not ready: the database is a standby (in recovery): no host is a primary: "), "{why}");
+        assert!(
+            why.contains(
+                "not ready: the database is a standby (in recovery): no host is a primary that can be written: "
+            ),
+            "{why}"
+        );
         let standby = format!("{} is a standby (in recovery)", address(&pair.standby));
         let gone = format!("connection refused by {}", address(&pair.primary));
         assert!(why.contains(&standby) && why.contains(&gone), "{why}");

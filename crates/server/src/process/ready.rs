@@ -15,7 +15,7 @@ use crate::databases;
 use crate::key_fit::KeyRingFit;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The same until the first result, such as while the list of revoked sessions is read.
+/// Time between two checks until the first result, such as while the list of revoked sessions is read.
 const STARTING_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Maximum time of a query for the schema.
 const SCHEMA_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ pub(super) async fn watch(
         ReadinessMonitor { database, sessions, comparison, health, current: false, misses: 0, published: None };
     let mut up = database.watch_health();
     loop {
-        // A check that waits for a database which is lost meanwhile is repeated.
+        // A change of the health of the database repeats a check that waits for the database.
         let checked = loop {
             tokio::select! {
                 checked = watch.check_now() => break checked,
@@ -147,7 +147,7 @@ impl ReadinessMonitor<'_> {
     fn unanswered(&self, error: &StoreError) -> (Readiness, Option<String>) {
         let Some(outage) = self.database.outage() else { return (Readiness::Away, Some(error.to_string())) };
         let readiness = match outage.kind {
-            OutageKind::Away => Readiness::Away,
+            OutageKind::Away | OutageKind::Moved => Readiness::Away,
             OutageKind::Standby => Readiness::Standby,
             OutageKind::ReadOnly => Readiness::Unwritable("default_transaction_read_only is on"),
         };
@@ -165,7 +165,7 @@ impl ReadinessMonitor<'_> {
         self.misses = if ready { 0 } else { self.misses + 1 };
         let certain = match readiness {
             Readiness::Ready => true,
-            // The storage has waited before it gave up the database.
+            // The storage has marked the database down only after its own timeout.
             _ if self.database.outage().is_some() => true,
             // Before the first answer, the process is starting.
             Readiness::Away => self.published.is_some() && self.misses >= MISSES_UNTIL_NOT_READY,

@@ -10,7 +10,7 @@ use crate::error::{Cause, Failure};
 /// SQLSTATE `read_only_sql_transaction`: the server is a standby, or read-only.
 const READ_ONLY: &str = "25006";
 
-/// Reports of failed statements to the heartbeat.
+/// Notifies the heartbeat of failed statements.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
     raised: Notify,
@@ -48,7 +48,7 @@ impl Alarm {
         self.report_cause(cause)
     }
 
-    /// The same for an error of the store.
+    /// Raises the alarm if this error of the store means that the server is lost or cannot be written.
     pub(crate) fn report_store_error(&self, error: &StoreError) {
         let StoreError::Unavailable(cause) = error else { return };
         if let Some(cause) = cause.downcast_ref::<Cause>() {

@@ -25,6 +25,8 @@ pub enum OutageKind {
     Standby,
     /// A server answers, and refuses writes by `default_transaction_read_only`.
     ReadOnly,
+    /// Another server is the primary now, and the pools are being opened on it.
+    Moved,
 }
 
 impl OutageKind {
@@ -34,6 +36,7 @@ impl OutageKind {
             Self::Away => "the database does not answer",
             Self::Standby => "the database is a standby (in recovery)",
             Self::ReadOnly => "the database is read-only (default_transaction_read_only = on)",
+            Self::Moved => "the service moves to another primary",
         }
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! A database that is only slow must not be marked down, because new connections would add to its load. Therefore each
 //! answered statement of any call counts as a response. When connections break, their users get an error immediately,
-//! and the timeout is longer. A server that has become a standby is certain at once.
+//! and the timeout is longer. If the server reports that it is a standby, the database is
+//! marked down at once.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -30,11 +31,12 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(20);
 /// Minimum time between two replacements of the pools because of alarms.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(1);
-/// Maximum time of the last heartbeat on a server that is left.
+/// Maximum time of the last heartbeat on the former server.
 const LAST_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(100);
 /// Maximum time without a response while connections break or cannot be opened. After it the database is marked down.
 const OUTAGE_TIMEOUT: Duration = Duration::from_secs(4);
-/// The same while each server refuses connections: none listens, starts, or is a primary. Load is not the cause then.
+/// Maximum time without a response while every host refuses connections, starts or is a standby. Load causes none of
+/// these.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(600);
 
 /// The heartbeat of one process.
@@ -43,8 +45,8 @@ struct Heartbeat {
     connection: Option<(Arc<Server>, PgConnection)>,
     /// Whether the pools are replaced even if their server has not changed.
     must_replace: bool,
-    /// Whether the server that is left still answers: statements on it may wait for a long time.
-    left_alive: bool,
+    /// Whether the former server still answers: statements on it may wait for a long time.
+    former_answers: bool,
     replaced: Option<Instant>,
 }
 
@@ -52,7 +54,7 @@ struct Heartbeat {
 pub(super) async fn run(pools: Weak<Pools>, alarm: Arc<Alarm>, connection: PgConnection) {
     let Some(server) = pools.upgrade().map(|pools| pools.server()) else { return };
     let connection = Some((server, connection));
-    let mut heartbeat = Heartbeat { connection, must_replace: false, left_alive: false, replaced: None };
+    let mut heartbeat = Heartbeat { connection, must_replace: false, former_answers: false, replaced: None };
     loop {
         let waiting = Instant::now();
         let _ = timeout(HEARTBEAT_INTERVAL, alarm.raised()).await;
@@ -61,7 +63,7 @@ pub(super) async fn run(pools: Weak<Pools>, alarm: Arc<Alarm>, connection: PgCon
         heartbeat.beat(&pools).await;
         if !pools.health().is_up() {
             drop(pools);
-            // The alarms of calls that end now say nothing new.
+            // Ignores the alarms of calls that the outage has ended.
             sleep(HEARTBEAT_INTERVAL.saturating_sub(waiting.elapsed())).await;
         }
     }
@@ -75,7 +77,7 @@ impl Heartbeat {
             if let Some((_, mut connection)) = self.connection.take() {
                 let asked =
                     timeout(LAST_HEARTBEAT_TIMEOUT, session::send_heartbeat(&mut connection, &pools.options)).await;
-                self.left_alive = matches!(asked, Ok(Ok(_)));
+                self.former_answers = matches!(asked, Ok(Ok(_)));
             }
             self.must_replace = true;
         }
@@ -91,7 +93,8 @@ impl Heartbeat {
                 },
                 Ok(Err(_)) => {}
                 Err(_) => {
-                    // Statements of calls that were sent a little later may have been answered: they get the same time.
+                    // Statements of calls that were sent a little later may have been answered: waits until these also had
+                    // `RESPONSE_TIMEOUT`.
                     sleep(RESPONSE_TIMEOUT.saturating_sub(pools.health().time_since_response())).await;
                     if pools.health().time_since_response() >= RESPONSE_TIMEOUT {
                         pools.mark_down(OutageKind::Away, silence(&server.name));
@@ -134,16 +137,16 @@ impl Heartbeat {
             self.connection = Some((server, connection));
             return;
         }
-        let moves = !Arc::ptr_eq(&pools.server(), &server) || self.left_alive && !pools.are_on(&server, state);
+        let moves = !Arc::ptr_eq(&pools.server(), &server) || self.former_answers && !pools.are_on(&server, state);
         if pools.health().is_up() && moves {
             // Statements on the other server may never be answered.
-            pools.mark_down(OutageKind::Away, format!("the primary is now {}", server.name));
+            pools.mark_down(OutageKind::Moved, format!("the primary is now {}", server.name));
         }
         let opening = PoolSet::open(&pools.options, &server, state, pools.alarm());
         if let Ok(Ok(pool_set)) = timeout(RESPONSE_TIMEOUT, opening).await {
             pools.replace(pool_set);
             self.must_replace = false;
-            self.left_alive = false;
+            self.former_answers = false;
             self.replaced = Some(Instant::now());
         }
         self.connection = Some((server, connection));
@@ -169,12 +172,13 @@ fn kind(reason: &Unsuitable) -> OutageKind {
 }
 
 impl NotFound {
-    /// Returns the kind of the outage: the role of a server that answers is more than the silence of another.
+    /// Returns the kind of the outage: the role of a server that answers takes precedence over a
+    /// host that does not answer.
     fn kind(&self) -> OutageKind {
         let kinds = self.0.iter().map(|(_, reason)| kind(reason));
         kinds
             .max_by_key(|kind| match kind {
-                OutageKind::Away => 0,
+                OutageKind::Away | OutageKind::Moved => 0,
                 OutageKind::ReadOnly => 1,
                 OutageKind::Standby => 2,
             })

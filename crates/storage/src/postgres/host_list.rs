@@ -27,7 +27,7 @@ pub(crate) enum SessionAttributes {
 pub(crate) struct HostList {
     /// URLs with one host each, in their order; at least one.
     pub(crate) urls: Vec<String>,
-    /// `None`: the URL does not say it.
+    /// `None`: the URL has no `target_session_attrs`.
     pub(crate) attributes: Option<SessionAttributes>,
     /// Maximum time to connect to one host. `None`: the URL does not limit it.
     pub(crate) connect_timeout: Option<Duration>,
@@ -39,7 +39,7 @@ pub(crate) struct HostList {
 #[derive(Debug, Default, Clone)]
 struct Host {
     name: String,
-    /// Address that is used in place of the name.
+    /// Address to connect to. The name is then not resolved.
     address: Option<String>,
     port: Option<String>,
 }

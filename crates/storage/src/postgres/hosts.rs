@@ -22,7 +22,7 @@ pub struct HostReport {
 /// Role of a server of PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostRole {
-    /// It can be written.
+    /// It is a primary that accepts writes.
     Primary,
     /// It is a primary, and refuses writes by `default_transaction_read_only`.
     ReadOnly,

@@ -21,7 +21,7 @@ impl Lineage {
         self.cluster == other.cluster && self.timeline > other.timeline && other.timeline > 0
     }
 
-    /// Returns the lineage of the server of a pool. `None`: it cannot be read. A primary keeps it until it ends.
+    /// Returns the lineage of the server of a pool. `None`: it cannot be read. It does not change while the server is a primary.
     pub(super) async fn of_pool(pool: &PgPool) -> Option<Self> {
         Self::of(&mut *pool.acquire().await.ok()?).await.ok()
     }

@@ -2,7 +2,7 @@
 //! or where an address leads new connections to another server. The service leaves the old primary, whose later commits
 //! the new one does not have.
 //!
-//! Only the server that is promoted last has the highest timeline. A server of another cluster is not a rival.
+//! The server that was promoted last has the highest timeline. A server of another cluster is not a rival.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::session;
 
 /// Time between two searches for another primary.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(3);
+/// Maximum time to connect to one host and read its lineage.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Searches at intervals until the pools are dropped.
@@ -42,7 +43,7 @@ async fn search(pools: &Pools) {
                 server = server.name,
                 timeline = lineage.timeline,
                 "another server was promoted while the primary accepts writes: the service moves to it, and commits since the \
-                 promotion may be lost; let the failover manager stop the old primary first"
+                 promotion may be lost; configure the failover manager so that it stops the old primary before it promotes another server"
             );
             pools.servers.begin_with(server);
             pools.alarm().leave_server();

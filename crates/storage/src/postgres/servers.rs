@@ -23,15 +23,15 @@ const APPLICATION_NAME: &str = concat!("access-tokens ", env!("CARGO_PKG_VERSION
 /// Maximum time to connect to one host. A `connect_timeout` of the URL can only shorten it.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time after which the next host is tried beside one that has not answered.
-const STAGGER: Duration = Duration::from_millis(100);
-/// Maximum time that the last silent hosts have after another host has answered. A promotion is found by the next
+const NEXT_HOST_DELAY: Duration = Duration::from_millis(100);
+/// Maximum time to wait for hosts that have not answered, after another host has. A promotion is found by the next
 /// search.
-const GRACE: Duration = Duration::from_millis(500);
+const REMAINING_HOSTS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Use of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UrlUse {
-    /// `database.url`: its servers include one that can be written.
+    /// `database.url`: one of its servers is the primary.
     Primary,
     /// An entry of `database.replica_urls`.
     Replica,
@@ -72,7 +72,7 @@ impl NotFound {
         self.0.iter().find(|(one, _)| Arc::ptr_eq(one, server)).map(|(_, reason)| reason)
     }
 
-    /// Reports whether each server has refused: none of them may be a primary that is only slow.
+    /// Reports whether each server has refused: no host can be a slow primary.
     pub(crate) fn is_refusal(&self) -> bool {
         self.0.iter().all(|(_, reason)| reason.is_role() || reason.is_refusal())
     }
@@ -150,8 +150,8 @@ impl Servers {
                 break;
             }
             let wait = match (next.len(), reasons.is_empty()) {
-                (1.., _) => STAGGER,
-                (0, false) => GRACE,
+                (1.., _) => NEXT_HOST_DELAY,
+                (0, false) => REMAINING_HOSTS_TIMEOUT,
                 (0, true) => CONNECT_TIMEOUT,
             };
             let (index, opened) = match timeout(wait, attempts.join_next()).await {
@@ -183,7 +183,7 @@ impl Servers {
         if let Some(found) = fallback {
             return Ok(found);
         }
-        reasons.extend(open.into_iter().map(|index| (index, Unsuitable::Silent(GRACE))));
+        reasons.extend(open.into_iter().map(|index| (index, Unsuitable::Silent(REMAINING_HOSTS_TIMEOUT))));
         reasons.sort_by_key(|(index, _)| *index);
         let reasons = reasons.into_iter().map(|(index, reason)| (Arc::clone(&self.list[index]), reason));
         Err(NotFound(reasons.collect()))
@@ -214,11 +214,11 @@ fn check_attributes(attributes: Option<SessionAttributes>, url_use: UrlUse) -> R
         | (UrlUse::Replica, Some(ReadOnly | Standby | PreferStandby)) => return Ok(()),
         (UrlUse::Primary, _) => {
             "target_session_attrs must be read-write, primary or any in database.url, because the service writes; a standby \
-             belongs into database.replica_urls"
+             belongs in database.replica_urls"
         }
         (UrlUse::Replica, _) => {
             "target_session_attrs must be standby, prefer-standby, read-only or any in database.replica_urls; the primary \
-             belongs into database.url"
+             belongs in database.url"
         }
     };
     Err(SetupError::Url(refusal.to_owned()))

@@ -44,7 +44,12 @@ impl NotFound {
         let causes: Vec<_> = self.0.iter().map(|(server, reason)| reason.sentence(&server.name)).collect();
         let causes = causes.join("; ");
         if self.0.iter().any(|(_, reason)| reason.is_role()) {
-            return SetupError::NoPrimary { cause: format!("no host is a primary: {causes}"), cure: NO_PRIMARY };
+            let read_only = self.0.iter().find(|(_, reason)| matches!(reason, Unsuitable::ReadOnly));
+            let cure = read_only.and_then(|(_, reason)| reason.cure()).unwrap_or(NO_PRIMARY);
+            return SetupError::NoPrimary {
+                cause: format!("no host is a primary that can be written: {causes}"),
+                cure,
+            };
         }
         let cure = self.0.iter().find_map(|(_, reason)| reason.cure());
         SetupError::Unreachable { cause: causes, cure: cure.unwrap_or(LOOK_AT_LOG) }

@@ -80,7 +80,10 @@ pub(crate) fn warn_of_unverified_server(url: &str, url_use: UrlUse) {
     let mut others = servers.iter().map(|server| &server.options).filter(|options| !is_local(options));
     if let Some(options) = others.find(|options| !verifies(options.get_ssl_mode())) {
         let mode = options.get_ssl_mode();
-        tracing::warn!(?mode, "the database need not prove who it is: sslmode=verify-full in its URL asks for it");
+        tracing::warn!(
+            ?mode,
+            "the certificate of the database is not verified: sslmode=verify-full in its URL asks for it"
+        );
     }
 }
 

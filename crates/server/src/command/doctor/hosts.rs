@@ -34,7 +34,8 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
         report.problem(
             CHECK,
             format!("several hosts are primaries: {}", primaries.join(", ")),
-            "stop all but one of them, and rebuild them as standbys, such as by pg_rewind: commits on them are lost",
+            "keep the one that was promoted last, which the service uses; stop the others, keep copies of their data \
+             directories, and rebuild them as standbys, such as by pg_rewind, which removes their later commits",
         );
     }
 }

@@ -69,6 +69,12 @@ impl Replicas {
         samples.push_back((asked, position));
     }
 
+    /// Reports whether the position belongs to another timeline than the last known position of the primary.
+    fn is_on_other_timeline(&self, position: LogPosition) -> bool {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.back().is_some_and(|(_, primary)| primary.timeline != position.timeline)
+    }
+
     /// Returns the latest time at which this position contained everything that was acknowledged. `None`: that was too
     /// long ago, or the position belongs to another timeline than the primary.
     fn covers_until(&self, position: LogPosition) -> Option<Instant> {
@@ -86,6 +92,9 @@ impl Replicas {
 enum ReplicaStatus {
     InUse,
     Lagging,
+    /// Its timeline is not known to be that of the primary.
+    OtherTimeline,
+    IsPrimary,
     Unreachable,
 }
 
@@ -100,26 +109,36 @@ async fn follow(replicas: Weak<Replicas>, replica: Arc<Replica>) {
         let answer = timeout(RESPONSE_TIMEOUT, replica.read_position(&mut poll_connection, &replicas)).await;
         let answer = answer.unwrap_or_else(|_| Err(Failure::unavailable("it does not answer").into()));
         let (now, cause) = match answer {
-            Ok(position) => {
+            Ok(Some(position)) => {
                 let covers_until = replicas.covers_until(position);
                 let observed = covers_until.map(|covers_until| ObservedPosition { position, covers_until });
                 replica.state().observed = observed;
                 let current = covers_until.is_some_and(|covers_until| covers_until.elapsed() <= replicas.max_lag);
-                (if current { ReplicaStatus::InUse } else { ReplicaStatus::Lagging }, None)
+                let status = if current {
+                    ReplicaStatus::InUse
+                } else if replicas.is_on_other_timeline(position) {
+                    ReplicaStatus::OtherTimeline
+                } else {
+                    ReplicaStatus::Lagging
+                };
+                (status, None)
             }
-            Err(error) => {
+            not_used => {
                 poll_connection = None;
                 replica.discard_pool();
                 // Another server of the same URL may be a replica.
                 replica.servers.skip_first();
-                (ReplicaStatus::Unreachable, Some(error))
+                match not_used {
+                    Err(error) => (ReplicaStatus::Unreachable, Some(error)),
+                    Ok(_) => (ReplicaStatus::IsPrimary, None),
+                }
             }
         };
         if status.replace(now) != Some(now) {
             replica.log_status(now, cause);
         }
         drop(replicas);
-        if now == ReplicaStatus::Unreachable {
+        if matches!(now, ReplicaStatus::Unreachable | ReplicaStatus::IsPrimary) {
             sleep(RECONNECT_INTERVAL).await;
         }
     }
@@ -132,12 +151,12 @@ struct PollConnection {
 }
 
 impl Replica {
-    /// Returns the position of the replica.
+    /// Returns the position of the replica. `None`: its server is not a standby.
     async fn read_position(
         &self,
         poll_connection: &mut Option<PollConnection>,
         replicas: &Replicas,
-    ) -> StoreResult<LogPosition> {
+    ) -> StoreResult<Option<LogPosition>> {
         let alarm = replicas.primary.alarm();
         let PollConnection { server, connection } = match poll_connection {
             Some(poll_connection) => poll_connection,
@@ -151,15 +170,14 @@ impl Replica {
                 poll_connection.insert(PollConnection { server, connection })
             }
         };
-        let position = position::of_replica(connection).await?;
-        let position = position.ok_or_else(|| Failure::fault("it is not a replica"))?;
+        let Some(position) = position::of_replica(connection).await? else { return Ok(None) };
         if self.state().pool.is_none() {
             // One URL may lead to several servers. The pool must use the server whose position is known.
             let started = position::start_time(connection).await?;
             let pool = connect(&self.options, server, Purpose::Replica, alarm, Some(&started)).await;
             self.state().pool = Some(pool.map_err(store_error)?);
         }
-        Ok(position)
+        Ok(Some(position))
     }
 
     /// Returns the server to follow: of several servers, one that is a standby now.
@@ -175,12 +193,21 @@ impl Replica {
     }
 
     fn log_status(&self, status: ReplicaStatus, cause: Option<StoreError>) {
-        let replica = self.number;
+        let (replica, host) = (self.number, self.servers.first().name.as_str());
         let cause = cause.as_ref().and_then(std::error::Error::source).map(ToString::to_string);
         match status {
-            ReplicaStatus::InUse => tracing::info!(replica, "the replica is used"),
-            ReplicaStatus::Lagging => tracing::warn!(replica, "the replica lags too far behind and is not used"),
-            ReplicaStatus::Unreachable => tracing::warn!(replica, cause, "the replica is not used"),
+            ReplicaStatus::InUse => tracing::info!(replica, host, "the replica is used"),
+            ReplicaStatus::Lagging => {
+                tracing::warn!(replica, host, "the replica lags too far behind and is not used");
+            }
+            ReplicaStatus::OtherTimeline => tracing::warn!(
+                replica,
+                host,
+                "the replica is not used: its timeline is not yet known to be that of the primary; the service learns it at once \
+                 if its role may read statistics: GRANT pg_read_all_stats TO role"
+            ),
+            ReplicaStatus::IsPrimary => tracing::info!(replica, host, "the replica is not used: it is the primary"),
+            ReplicaStatus::Unreachable => tracing::warn!(replica, host, cause, "the replica is not used"),
         }
     }
 }

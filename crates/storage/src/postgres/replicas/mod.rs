@@ -189,8 +189,8 @@ impl std::fmt::Debug for Replicas {
 }
 
 /// Returns the replica that answers the fewest reads now, of those that cover this position and are within the bound on
-/// staleness. Equal ones take turns. A replica that is much further behind than the most current one has work to do, and
-/// is left out.
+/// staleness. Equal ones take turns. A replica that is much further behind than the most current one is left out, because
+/// it is still replaying.
 fn choose(
     all: &[Arc<Replica>],
     turn: usize,
