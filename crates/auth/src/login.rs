@@ -92,7 +92,7 @@ struct Counted {
     meter: Option<Entry<Attempts>>,
 }
 
-/// Counts one attempt: the rows of its organisation and network, at its time.
+/// Counts one attempt to log in, in the rows of its organisation and network.
 struct Counter<'a, S> {
     logins: &'a Logins<S>,
     organisation: OrganisationKey,

@@ -114,6 +114,9 @@ impl Health {
     }
 }
 
+/// Stands for each name that no service has.
+const UNKNOWN_NAME: &str = "?";
+
 /// Returns the status of the subject of a probe: the process, the server, or one of its services.
 fn serving_status(name: &str, readiness: Readiness) -> ServingStatus {
     match name {
@@ -154,11 +157,13 @@ impl health_server::Health for HealthGrpc {
 
     /// Sends the present status, and then each change. An unknown name has the status SERVICE_UNKNOWN, which is no error.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let name = request.into_inner().service;
+        // An unknown name is text of the caller, which is not kept: streams need no session and have no end.
+        let known = NAMES.into_iter().chain([ALIVE]).find(|known| *known == request.get_ref().service);
+        let name = known.unwrap_or(UNKNOWN_NAME);
         let state = (self.readiness.subscribe(), name, None);
         let changes = stream::unfold(state, |(mut readiness, name, sent)| async move {
             loop {
-                let now = serving_status(&name, *readiness.borrow_and_update());
+                let now = serving_status(name, *readiness.borrow_and_update());
                 if sent != Some(now) {
                     return Some((Ok(answer(now)), (readiness, name, Some(now))));
                 }

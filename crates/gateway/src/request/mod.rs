@@ -70,8 +70,8 @@ pub(crate) fn read(
     Ok(Request { message: message.encode_to_vec().into(), token, selection })
 }
 
-/// Returns the fields that `fields_set` asks for: the keys of the response, and the paths for the service. An unknown path is passed on, so that the service reports it together with all other violations. Only a
-/// field that this release does not have is refused here.
+/// Returns the fields that `fields_set` asks for: the keys of the response, and the paths for the service. An unknown path is passed on, so
+/// that the service reports it together with all other violations. Only a field that this release does not have is refused here.
 fn fields_set(
     route: &Route,
     plans: &Plans,

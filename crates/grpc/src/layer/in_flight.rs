@@ -127,8 +127,8 @@ fn in_progress(body: Body, call: Arc<InFlightCall>, long_lived: bool) -> Body {
     }))
 }
 
-/// Ends a call after [`LONG_LIVED_IDLE`], unless the timer is dropped before. It is a task of its own, because the stream is not polled while
-/// its client reads no responses.
+/// Ends a call after [`LONG_LIVED_IDLE`], unless the timer is dropped before. It is a task of its own, because the stream is not polled
+/// while its client reads no responses.
 fn idle_timer(call: &Arc<InFlightCall>) -> JoinSet<()> {
     let watched = Arc::downgrade(call);
     let mut timer = JoinSet::new();

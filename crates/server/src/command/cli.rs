@@ -72,8 +72,8 @@ pub(super) enum Command {
     },
     /// Migrate the schema of the database. `serve` does it at its start, unless database.migrate_at_start is false.
     Migrate {
-        /// Create an empty SQLite database although the keys were used with another one. Without this option, a missing database beside such
-        /// keys counts as lost, and is an error.
+        /// Create an empty SQLite database although the keys were used with another one. Without this option, a missing database beside
+        /// such keys counts as lost, and is an error.
         #[arg(long)]
         new_database: bool,
     },

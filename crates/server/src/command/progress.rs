@@ -1,5 +1,6 @@
 //! The progress bar of long operations.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,6 +17,7 @@ pub(super) fn style(template: &str) -> ProgressStyle {
 pub(super) struct Progress {
     bar: ProgressBar,
     started: Instant,
+    drawn: OnceLock<()>,
 }
 
 impl Progress {
@@ -24,13 +26,13 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden())
             .with_style(style("{msg} {bar:40} {percent:>3}% {bytes}/{total_bytes}, {eta} left"))
             .with_message(what);
-        Self { bar, started: Instant::now() }
+        Self { bar, started: Instant::now(), drawn: OnceLock::new() }
     }
 
     /// Sets the number of processed bytes, and of all bytes.
     pub(super) fn update(&self, done: u64, total: u64) {
-        if self.bar.is_hidden() && self.started.elapsed() > DRAW_AFTER {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        if self.started.elapsed() > DRAW_AFTER {
+            self.drawn.get_or_init(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
         }
         self.bar.set_length(total);
         self.bar.set_position(done);

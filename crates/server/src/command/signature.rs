@@ -43,11 +43,19 @@ pub(super) fn write(content: &Path, copy: &Path, ring: &KeyRing) -> anyhow::Resu
     let path = path(copy);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(new_file::MODE);
-    let mut file = options.open(&path).with_context(|| path.display().to_string())?;
-    let path = TempPath::try_from_path(path)?;
+    let name = path.display().to_string();
+    // A temporary path is absolute; errors show the path as it was given. An existing file is not removed.
+    let path = TempPath::try_from_path(path).with_context(|| name.clone())?;
+    let mut file = match options.open(&path) {
+        Ok(file) => file,
+        Err(error) => {
+            let _ = path.keep();
+            return Err(error).context(name);
+        }
+    };
     let text = format!("{FORMAT} {id} {}\n", STANDARD.encode(code));
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    written.with_context(|| path.display().to_string())?;
+    written.context(name)?;
     Ok(path)
 }
 
