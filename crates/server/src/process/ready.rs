@@ -82,7 +82,8 @@ pub(super) async fn watch(
         let checked = loop {
             tokio::select! {
                 checked = watch.check_now() => break checked,
-                Ok(()) = up.changed() => {}
+                // The server may be another one, with another schema.
+                Ok(()) = up.changed() => watch.current = false,
             }
         };
         if let Some((readiness, cause)) = checked {
@@ -92,7 +93,7 @@ pub(super) async fn watch(
         tokio::select! {
             () = sleep(interval) => {}
             // The sender of SQLite is gone: its health never changes.
-            Ok(()) = up.changed() => {}
+            Ok(()) = up.changed() => watch.current = false,
         }
     }
 }
@@ -102,7 +103,7 @@ struct ReadinessMonitor<'a> {
     sessions: &'a Authenticator<Database>,
     comparison: KeyComparison<'a>,
     health: &'a Health,
-    /// Whether the schema was found to be current. It stays current.
+    /// Whether the schema was found to be current. It stays current while the database is up.
     current: bool,
     /// Number of consecutive checks with the result "not ready".
     misses: u32,
@@ -147,7 +148,7 @@ impl ReadinessMonitor<'_> {
     fn unanswered(&self, error: &StoreError) -> (Readiness, Option<String>) {
         let Some(outage) = self.database.outage() else { return (Readiness::Away, Some(error.to_string())) };
         let readiness = match outage.kind {
-            OutageKind::Away | OutageKind::Moved => Readiness::Away,
+            OutageKind::Away | OutageKind::Moved | OutageKind::Foreign => Readiness::Away,
             OutageKind::Standby => Readiness::Standby,
             OutageKind::ReadOnly => Readiness::Unwritable("default_transaction_read_only is on"),
         };

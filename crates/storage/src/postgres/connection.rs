@@ -44,7 +44,6 @@ pub(crate) async fn connect(
     connect
         .map_sqlx_postgres_opts(move |_| server.clone())
         .max_connections(purpose.connections(options))
-        .min_connections(1)
         .acquire_timeout(options.acquire_timeout)
         .test_before_acquire_if_idle_for(PING_AFTER_IDLE)
         .sqlx_logging(false)

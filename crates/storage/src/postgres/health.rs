@@ -27,6 +27,8 @@ pub enum OutageKind {
     ReadOnly,
     /// Another server is the primary now, and the pools are being opened on it.
     Moved,
+    /// The only primary in the list of hosts belongs to another cluster than the database of this process.
+    Foreign,
 }
 
 impl OutageKind {
@@ -37,6 +39,7 @@ impl OutageKind {
             Self::Standby => "the database is a standby (in recovery)",
             Self::ReadOnly => "the database is read-only (default_transaction_read_only = on)",
             Self::Moved => "the service moves to another primary",
+            Self::Foreign => "the only primary that answers belongs to another cluster",
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::alarm::Alarm;
 use super::health::OutageKind;
+use super::lineage::Lineage;
 use super::pools::{PoolSet, Pools, RESPONSE_TIMEOUT};
 use super::purpose::Purpose;
 use super::role::{Unsuitable, Wanted};
@@ -132,22 +133,41 @@ impl Heartbeat {
     }
 
     /// Lets calls use this server: opens pools on it, unless the current ones are there.
-    async fn provide(&mut self, pools: &Pools, server: Arc<Server>, connection: PgConnection, state: &SessionState) {
+    async fn provide(
+        &mut self,
+        pools: &Pools,
+        server: Arc<Server>,
+        mut connection: PgConnection,
+        state: &SessionState,
+    ) {
         if pools.health().is_up() && !self.must_replace && pools.are_on(&server, state) {
             self.connection = Some((server, connection));
             return;
+        }
+        let lineage = match timeout(RESPONSE_TIMEOUT, Lineage::of(&mut connection)).await {
+            Ok(lineage) => lineage.ok(),
+            Err(_) => return,
+        };
+        if pools.is_foreign(lineage) {
+            pools.servers.skip_first();
+            return pools.mark_down(OutageKind::Foreign, format!("{} is a primary of another cluster", server.name));
         }
         let moves = !Arc::ptr_eq(&pools.server(), &server) || self.former_answers && !pools.are_on(&server, state);
         if pools.health().is_up() && moves {
             // Statements on the other server may never be answered.
             pools.mark_down(OutageKind::Moved, format!("the primary is now {}", server.name));
         }
-        let opening = PoolSet::open(&pools.options, &server, state, pools.alarm());
-        if let Ok(Ok(pool_set)) = timeout(RESPONSE_TIMEOUT, opening).await {
-            pools.replace(pool_set);
-            self.must_replace = false;
-            self.former_answers = false;
-            self.replaced = Some(Instant::now());
+        let opening = PoolSet::open(&pools.options, &server, state, lineage, pools.alarm());
+        match timeout(RESPONSE_TIMEOUT, opening).await {
+            Ok(Ok(pool_set)) => {
+                pools.replace(pool_set);
+                self.must_replace = false;
+                self.former_answers = false;
+                self.replaced = Some(Instant::now());
+            }
+            // The cause of an outage is now that of the server that was found.
+            Ok(Err(error)) if !pools.health().is_up() => pools.mark_down(OutageKind::Away, error.parts().0),
+            _ => {}
         }
         self.connection = Some((server, connection));
     }
@@ -178,9 +198,10 @@ impl NotFound {
         let kinds = self.0.iter().map(|(_, reason)| kind(reason));
         kinds
             .max_by_key(|kind| match kind {
-                OutageKind::Away | OutageKind::Moved => 0,
-                OutageKind::ReadOnly => 1,
-                OutageKind::Standby => 2,
+                OutageKind::Away | OutageKind::Moved | OutageKind::Foreign => 0,
+                OutageKind::Standby => 1,
+                // It is the primary.
+                OutageKind::ReadOnly => 2,
             })
             .unwrap_or(OutageKind::Away)
     }

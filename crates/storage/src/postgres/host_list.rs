@@ -50,9 +50,13 @@ impl HostList {
         let whole = || Self { urls: vec![url.to_owned()], attributes: None, connect_timeout: None, random: false };
         // Without an authority there is no list; the driver decides what such a text means.
         let Some((scheme, rest)) = url.split_once("://") else { return Ok(whole()) };
-        let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let query = query.split('#').next().unwrap_or_default();
+        // Such a letter of a password would make the rest of it a host, a path or parameters.
+        let names_a_user = |text: &str| text.contains('@');
+        if url.contains('#') || names_a_user(path) || parameter_names(url).any(names_a_user) {
+            return Err("#, / and ? in user or password must be written as %23, %2F and %3F".to_owned());
+        }
         let (user, places) = authority.rsplit_once('@').map_or(("", authority), |(user, places)| (user, places));
 
         let mut list = whole();
@@ -309,11 +313,26 @@ mod tests {
                 "postgres:///d?hostaddr=192.0.2.1,192.0.2.2",
                 &["postgres:///d?hostaddr=192.0.2.1", "postgres:///d?hostaddr=192.0.2.2"],
             ),
-            ("postgres://h/d?a=b&target_session_attrs=any&c=d#e", &["postgres:///d?a=b&c=d&host=h"]),
+            ("postgres://h/d?a=b&target_session_attrs=any&c=d", &["postgres:///d?a=b&c=d&host=h"]),
             ("postgres:hunter2", &["postgres:hunter2"]),
         ] {
             assert_eq!(urls(url), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn letters_that_end_a_part_of_a_url_are_refused() {
+        for url in [
+            "postgres://u:hunter2#@h/d",
+            "postgres://u:p@h/d#hunter2",
+            "postgres://u:p@h/d#hunter2?x=y",
+            "postgres://u:12/hunter2@h/d",
+            "postgres://u:12?hunter2@h/d",
+            "postgres://u:12?a=b&hunter2@h/d",
+        ] {
+            assert!(refusal(url).contains("%23, %2F and %3F"), "{url}");
+        }
+        assert_eq!(urls("postgres://h/d?user=a@b"), ["postgres:///d?user=a@b&host=h"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::servers::{Server, Servers, UrlUse};
+use super::session::SessionState;
 use super::url;
 use crate::options::{DatabaseOptions, SetupError};
 
@@ -17,6 +18,8 @@ pub struct HostReport {
     pub host: String,
     /// Its role now.
     pub role: HostRole,
+    /// Start time of the server, which tells servers apart. `None`: it does not answer.
+    pub started: Option<String>,
 }
 
 /// Role of a server of PostgreSQL.
@@ -52,8 +55,8 @@ pub async fn hosts(options: &DatabaseOptions) -> Result<Vec<HostReport>, SetupEr
     let mut asking = JoinSet::new();
     for (index, (setting, server)) in all.into_iter().enumerate() {
         asking.spawn(async move {
-            let role = role_of(&server).await;
-            (index, HostReport { setting, host: server.name.clone(), role })
+            let (role, started) = role_of(&server).await;
+            (index, HostReport { setting, host: server.name.clone(), role, started })
         });
     }
     let mut reports = asking.join_all().await;
@@ -61,14 +64,19 @@ pub async fn hosts(options: &DatabaseOptions) -> Result<Vec<HostReport>, SetupEr
     Ok(reports.into_iter().map(|(_, report)| report).collect())
 }
 
-async fn role_of(server: &Server) -> HostRole {
+async fn role_of(server: &Server) -> (HostRole, Option<String>) {
     match server.open("").await {
-        Ok((_, state)) if state.in_recovery => HostRole::Standby,
-        Ok((_, state)) if state.read_only => HostRole::ReadOnly,
-        Ok(_) => HostRole::Primary,
+        Ok((_, state)) => {
+            let role = match state {
+                SessionState { in_recovery: true, .. } => HostRole::Standby,
+                SessionState { read_only: true, .. } => HostRole::ReadOnly,
+                _ => HostRole::Primary,
+            };
+            (role, Some(state.started))
+        }
         Err(reason) => {
             let (cause, cure) = reason.explained(&server.name).parts();
-            HostRole::Unreachable { cause, cure }
+            (HostRole::Unreachable { cause, cure }, None)
         }
     }
 }

@@ -56,6 +56,7 @@ impl PoolSet {
         options: &DatabaseOptions,
         server: &Arc<Server>,
         state: &SessionState,
+        lineage: Option<Lineage>,
         alarm: &Arc<Alarm>,
     ) -> Result<Self, SetupError> {
         let connect = |purpose| connect(options, server, purpose, alarm, Some(&state.started));
@@ -87,7 +88,6 @@ impl PoolSet {
         let lookup_batcher =
             lookup_pool.as_ref().map_or_else(|| Arc::clone(&statement_batcher), |pool| batcher(pool, Purpose::Lookup));
         let (server, started) = (Arc::clone(server), state.started.clone());
-        let lineage = Lineage::of_pool(transactions.get_postgres_connection_pool()).await;
         let pool_set =
             Self { statements, lookup_pool, lookup_batcher, statement_batcher, transactions, server, started, lineage };
         // Waits until the new connection is back in its pool. Without the wait, the first call would open another one.
@@ -133,6 +133,8 @@ pub(crate) struct Pools {
     pool_set: RwLock<PoolSet>,
     health: DatabaseHealth,
     alarm: Arc<Alarm>,
+    /// Lineage of the first server. `None`: it could not be read.
+    first_lineage: Option<Lineage>,
 }
 
 impl Pools {
@@ -140,16 +142,18 @@ impl Pools {
     /// connection that has found the primary too.
     pub(super) async fn open(options: &Arc<DatabaseOptions>) -> Result<(Self, PgConnection), SetupError> {
         let (servers, alarm) = (Servers::parse(&options.url, UrlUse::Primary)?, Arc::default());
-        let Found { server, connection, state } =
+        let Found { server, mut connection, state } =
             find_at_start(&servers, options).await.map_err(|not_found| not_found.explained())?;
-        let pool_set = PoolSet::open(options, &server, &state, &alarm).await?;
+        let first_lineage = Lineage::of(&mut connection).await.ok();
+        let pool_set = PoolSet::open(options, &server, &state, first_lineage, &alarm).await?;
         check_session(&pool_set.statements, &pool_set.transactions).await?;
         if !options.read_only {
             check_encoding(&pool_set.transactions).await?;
             check_safe(&pool_set.transactions).await?;
         }
         let options = Arc::clone(options);
-        let pools = Self { options, servers, pool_set: RwLock::new(pool_set), health: DatabaseHealth::new(), alarm };
+        let (pool_set, health) = (RwLock::new(pool_set), DatabaseHealth::new());
+        let pools = Self { options, servers, pool_set, health, alarm, first_lineage };
         Ok((pools, connection))
     }
 
@@ -166,6 +170,14 @@ impl Pools {
     /// Returns the cluster and timeline of the current server. `None`: they could not be read when the pools were opened.
     pub(super) fn lineage(&self) -> Option<Lineage> {
         self.pool_set().lineage
+    }
+
+    /// Reports whether a server is of another cluster than the first one. With several hosts it must not be used: a host
+    /// that is in the list by mistake would take the writes of a lost primary. The only host of a URL is what the
+    /// operator says it is.
+    pub(super) fn is_foreign(&self, lineage: Option<Lineage>) -> bool {
+        let both = self.first_lineage.zip(lineage);
+        self.servers.len() > 1 && both.is_some_and(|(first, other)| !other.is_of_cluster(first))
     }
 
     /// Reports whether the pools are on this server, and opened since its start.
@@ -283,6 +295,7 @@ impl Pools {
     /// Replaces the pools by those of a server that can be used.
     pub(super) fn replace(&self, pool_set: PoolSet) {
         let server = Arc::clone(&pool_set.server);
+        tokio::spawn(log_unsafe_settings(Arc::clone(&server), pool_set.transactions.clone()));
         let old = std::mem::replace(&mut *self.pool_set.write().unwrap_or_else(PoisonError::into_inner), pool_set);
         if self.health.is_up() {
             tracing::info!(server = server.name, "the connections to the database are replaced");
@@ -291,6 +304,14 @@ impl Pools {
             self.health.mark_up();
             tracing::info!(server = server.name, "the database answers again");
         }
+    }
+}
+
+/// Logs settings of a server under which a crash loses acknowledged commits. A start refuses them; a service that moves to
+/// such a server uses it, because a refusal would end all calls.
+async fn log_unsafe_settings(server: Arc<Server>, connection: DatabaseConnection) {
+    if let Err(error @ SetupError::Unsafe { .. }) = check_safe(&connection).await {
+        tracing::error!(server = server.name, %error, "the primary has settings that lose acknowledged commits");
     }
 }
 

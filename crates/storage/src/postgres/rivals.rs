@@ -38,6 +38,7 @@ async fn search(pools: &Pools) {
         let rival = timeout(QUERY_TIMEOUT, lineage_of_new_connection(pools, server)).await;
         if let Ok(Some(lineage)) = rival
             && lineage.replaces(own)
+            && (is_own(pools, server) || still_has(pools, own).await)
         {
             tracing::error!(
                 server = server.name,
@@ -50,6 +51,18 @@ async fn search(pools: &Pools) {
             return;
         }
     }
+}
+
+/// Reports whether the address of the pools leads to this server too: their connections may be on the one before.
+fn is_own(pools: &Pools, server: &Arc<Server>) -> bool {
+    Arc::ptr_eq(&pools.server(), server)
+}
+
+/// Reports whether the server of the pools is still a primary. In a planned switchover it has just been stopped, which the
+/// heartbeat notices.
+async fn still_has(pools: &Pools, own: Lineage) -> bool {
+    let now = timeout(QUERY_TIMEOUT, lineage_of_new_connection(pools, &pools.server())).await;
+    now.is_ok_and(|lineage| lineage == Some(own))
 }
 
 async fn lineage_of_new_connection(pools: &Pools, server: &Arc<Server>) -> Option<Lineage> {

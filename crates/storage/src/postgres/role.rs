@@ -31,19 +31,34 @@ pub(crate) enum Unsuitable {
     Silent(Duration),
 }
 
+/// SQLSTATEs with which a server refuses a connection: it starts or stops, the password, the role and the address, the
+/// database.
+const REFUSALS: [&str; 4] = ["57P03", "28P01", "28000", "3D000"];
+
+/// Reports whether the name of a host is unknown. The standard library has no error kind for it.
+pub(crate) fn is_unknown_name(error: &std::io::Error) -> bool {
+    error.to_string().contains("lookup address")
+}
+
 impl Unsuitable {
     /// Reports whether the server answers, and has the wrong role.
     pub(crate) fn is_role(&self) -> bool {
         matches!(self, Self::Primary | Self::Standby | Self::ReadOnly)
     }
 
-    /// Reports whether nothing listens, a forwarder that has no server closes the connection, or a server starts or stops.
+    /// Reports whether no connection is possible, for a reason that is not load: nothing listens, the name is unknown, a
+    /// forwarder that has no server closes the connection, a server starts or stops, or it refuses the role, the database
+    /// or the encryption.
     pub(crate) fn is_refusal(&self) -> bool {
         use ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
-        let nothing = |error: &std::io::Error| {
-            matches!(error.kind(), ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof)
-        };
-        matches!(self, Self::Failed(sqlx::Error::Io(error)) if nothing(error)) || self.has_code("57P03")
+        match self {
+            Self::Failed(sqlx::Error::Io(error)) => {
+                matches!(error.kind(), ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof)
+                    || is_unknown_name(error)
+            }
+            Self::Failed(sqlx::Error::Tls(_)) => true,
+            _ => REFUSALS.iter().any(|code| self.has_code(code)),
+        }
     }
 
     pub(crate) fn has_code(&self, code: &str) -> bool {

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{DbErr, RuntimeErr};
 
-use super::role::Unsuitable;
+use super::role::{Unsuitable, is_unknown_name};
 use super::servers::{NotFound, Server};
 use crate::error::Failure;
 use crate::options::SetupError;
@@ -161,8 +161,7 @@ fn of_io(at: &str, error: &std::io::Error) -> SetupError {
         ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
             unreachable(format!("no way to {at}: {error}"), LOOK_AT_NETWORK)
         }
-        // The standard library has no error kind for names that cannot be resolved.
-        _ if error.to_string().contains("lookup address") => unreachable(
+        _ if is_unknown_name(error) => unreachable(
             format!("no such host: {at}: {error}"),
             "mend the host in database.url, or the name service here",
         ),

@@ -183,6 +183,34 @@ async fn a_standby_is_no_database_until_it_is_promoted() {
     assert!(database.pending_migrations().await.expect("the schema").is_empty());
 }
 
+/// A host that is in the list by mistake must not take the writes of a lost primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_primary_of_another_cluster_is_not_used() {
+    let (own, foreign) = block_in_place(|| (Cluster::start().expect("a cluster"), Cluster::start().expect("another")));
+    let url = block_in_place(|| own.create_database()).expect("a database");
+    let foreign_url = block_in_place(|| foreign.create_database()).expect("a database");
+    assert_eq!(foreign_url, url.replace(&host(&own), &host(&foreign)), "the same name and role");
+    let name = url.rsplit('/').next().expect("a name");
+    let options = DatabaseOptions::new(url.replace(&host(&own), &format!("{},{}", host(&own), host(&foreign))));
+    let (database, organisation) = open(&options).await;
+    drop(open(&DatabaseOptions::new(foreign_url)).await);
+
+    block_in_place(|| own.kill()).expect("killed");
+    let outage = outage_of(&database).await;
+    assert_eq!(outage.kind, OutageKind::Foreign, "{outage:?}");
+    assert!(outage.cause.contains(&host(&foreign)), "{}", outage.cause);
+    let refused = database.insert_token(organisation, &token("refused")).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+
+    block_in_place(|| own.restart()).expect("restarted");
+    return_of(&database).await;
+    database.insert_token(organisation, &token("after")).await.expect("written");
+    assert_eq!(
+        block_in_place(|| foreign.psql(name, "SELECT count(*) FROM access_token")).expect("a count").trim(),
+        "0"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_that_refuses_writes_is_left_until_it_accepts_them() {
     let cluster = block_in_place(|| Cluster::start().expect("a cluster"));

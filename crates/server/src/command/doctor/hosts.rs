@@ -14,7 +14,7 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
     }
     // An invalid URL is a finding of the database.
     let Ok(found) = hosts(&options).await else { return };
-    for HostReport { setting, host, role } in &found {
+    for HostReport { setting, host, role, .. } in &found {
         match role {
             HostRole::Primary => report.ok(CHECK, format!("{setting}: {host} is a primary")),
             HostRole::Standby => report.ok(CHECK, format!("{setting}: {host} is a standby")),
@@ -29,12 +29,20 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
             }
         }
     }
-    let primaries: Vec<_> = found.iter().filter(|one| is_primary(one)).map(|one| one.host.as_str()).collect();
+    let mut primaries: Vec<_> = found.iter().filter(|one| is_primary(one)).collect();
+    let named = primaries.len();
+    // Two names of one server are one server.
+    primaries.sort_by(|one, other| one.started.cmp(&other.started));
+    primaries.dedup_by(|one, other| one.started == other.started);
+    if named > primaries.len() {
+        report.warning(CHECK, "database.url names the same server twice", "name each server once");
+    }
+    let primaries: Vec<_> = primaries.into_iter().map(|one| one.host.as_str()).collect();
     if primaries.len() > 1 {
         report.problem(
             CHECK,
             format!("several hosts are primaries: {}", primaries.join(", ")),
-            "keep the one that was promoted last, which the service uses; stop the others, keep copies of their data \
+            "remove a server of another cluster from the list; of one cluster, keep the one that was promoted last, which the service uses; stop the others, keep copies of their data \
              directories, and rebuild them as standbys, such as by pg_rewind, which removes their later commits",
         );
     }
