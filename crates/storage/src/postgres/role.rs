@@ -31,6 +31,10 @@ pub(crate) enum Unsuitable {
     Silent(Duration),
 }
 
+/// Beginning of the error of the driver when a connection is closed in place of an answer to the request for TLS: it reads
+/// a zero.
+pub(crate) const CLOSED_CONNECTION: &str = "unexpected response from SSLRequest: 0x00";
+
 /// SQLSTATEs with which a server refuses a connection: it starts or stops, the password, the role and the address, the
 /// database.
 const REFUSALS: [&str; 4] = ["57P03", "28P01", "28000", "3D000"];
@@ -56,6 +60,7 @@ impl Unsuitable {
                 matches!(error.kind(), ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof)
                     || is_unknown_name(error)
             }
+            Self::Failed(sqlx::Error::Protocol(text)) => text.starts_with(CLOSED_CONNECTION),
             Self::Failed(sqlx::Error::Tls(_)) => true,
             _ => REFUSALS.iter().any(|code| self.has_code(code)),
         }

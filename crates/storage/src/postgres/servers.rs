@@ -249,6 +249,25 @@ mod tests {
         assert_eq!(checked(url, UrlUse::Primary).expect("valid"), ["h1:7", "[::1]:7", "/var/run"]);
     }
 
+    #[tokio::test]
+    async fn a_forwarder_without_a_server_refuses() {
+        for mode in ["prefer", "disable"] {
+            let forwarder = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let address = forwarder.local_addr().expect("an address");
+            tokio::spawn(async move {
+                loop {
+                    let (mut client, _) = forwarder.accept().await.expect("a connection");
+                    // The request is read first: otherwise the connection would be reset.
+                    let _ = tokio::io::AsyncReadExt::read(&mut client, &mut [0; 1024]).await;
+                }
+            });
+            let url = format!("postgres://u@{address}/d?sslmode={mode}");
+            let servers = Servers::parse(&url, UrlUse::Primary).expect("valid");
+            let not_found = servers.find("", Wanted::Primary).await.expect_err("there is no server");
+            assert!(not_found.is_refusal(), "{mode}: {not_found:?}");
+        }
+    }
+
     #[test]
     fn the_attributes_of_a_session_fit_the_use_of_the_url() {
         for (attributes, primary, replica) in [

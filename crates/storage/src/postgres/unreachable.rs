@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{DbErr, RuntimeErr};
 
-use super::role::{Unsuitable, is_unknown_name};
+use super::role::{CLOSED_CONNECTION, Unsuitable, is_unknown_name};
 use super::servers::{NotFound, Server};
 use crate::error::Failure;
 use crate::options::SetupError;
@@ -140,6 +140,10 @@ fn from_sqlx(at: &str, error: &sqlx::Error) -> SetupError {
             };
             unreachable(format!("{at} refuses: {} [{code}]", error.message()), cure)
         }
+        sqlx::Error::Protocol(text) if text.starts_with(CLOSED_CONNECTION) => unreachable(
+            format!("{at} closes the connection"),
+            "look for the server of this proxy, and at the log of PostgreSQL",
+        ),
         sqlx::Error::Protocol(_) => unreachable(
             format!("what answers at {at} does not speak as PostgreSQL does"),
             "mend host and port in database.url",

@@ -241,10 +241,11 @@ fn start_etcd(tools: &Tools, folder: &Path, port: u16, peer: u16) -> Result<Guar
     tools.guarded(&program, &arguments, &folder.join("etcd.log"))
 }
 
-/// Leads to the node that Patroni calls the primary. A connection to another node is closed.
+/// Leads to the node that Patroni calls the primary. A connection to another node is closed. Without `retries 0`, a connection to a node
+/// that is lost, and not yet known to be, is kept waiting for some seconds.
 fn start_haproxy(tools: &Tools, folder: &Path, front: u16, nodes: &[Node; 2]) -> Result<Guarded> {
     let mut text = format!(
-        "global\n  maxconn 500\ndefaults\n  mode tcp\n  timeout connect 2s\n  timeout client 30m\n  timeout server 30m\n  \
+        "global\n  maxconn 500\ndefaults\n  mode tcp\n  retries 0\n  timeout connect 2s\n  timeout client 30m\n  timeout server 30m\n  \
          timeout check 2s\nlisten primary\n  bind 127.0.0.1:{front}\n  option httpchk GET /primary\n  \
          http-check expect status 200\n  default-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions\n"
     );
