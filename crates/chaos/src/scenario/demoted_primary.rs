@@ -10,10 +10,9 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use super::failover_checks::{Times, Watches, expect_recovery, expect_short_calls};
+use super::failover_checks::{Times, Watches, end_cycle, expect_recovery, finish};
 use crate::campaign::{Campaign, Load, Workload};
 use crate::environment::{Environment, Kind, Options, Setup};
-use crate::inspection;
 use crate::readiness::{MAX_NOTICE_TIME, Outage, ReadinessWatch};
 use crate::report::Report;
 use crate::run::{Run, Scenario, ScenarioFuture};
@@ -29,15 +28,13 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 /// Time for which the forwarder leads to the demoted node, in milliseconds.
-const DEMOTED_TIME: (u64, u64) = (2_500, 3_500);
+const DEMOTED_TIME_RANGE_MS: (u64, u64) = (2_500, 3_500);
 /// Maximum time until a new process says why it is not ready.
-const START_TIME: Duration = Duration::from_secs(10);
+const MAX_START_TIME: Duration = Duration::from_secs(10);
 /// Maximum time until a starting process is ready after the promotion: it also checks its schema and its keys.
-const START_NOTICE_TIME: Duration = Duration::from_secs(2);
+const MAX_START_NOTICE_TIME: Duration = Duration::from_secs(2);
 /// Text in the reason for which a process is not ready.
-const REASON: &str = "standby";
-/// Codes with which calls may fail.
-const EXPECTED_CODES: &[&str] = &["Unavailable", "Aborted"];
+const STANDBY_REASON: &str = "standby";
 
 async fn execute(run: &Run) -> Result<Report> {
     let primary = block_in_place(Cluster::start_rewindable)?;
@@ -63,11 +60,13 @@ async fn execute(run: &Run) -> Result<Report> {
             "a process that was started on a standby is ready after its promotion",
             late.end(promoted, &mut campaign).await?,
         );
-        tokio::time::sleep(campaign.rng.millis(DEMOTED_TIME.0, DEMOTED_TIME.1)).await;
+        tokio::time::sleep(campaign.rng.millis(DEMOTED_TIME_RANGE_MS.0, DEMOTED_TIME_RANGE_MS.1)).await;
         let new = environment.cluster().context("it needs PostgreSQL")?.port();
         let usable = Instant::now();
         for reason in watches.iter().flat_map(|watch| watch.reasons(usable - MAX_NOTICE_TIME, usable)) {
-            campaign.report.expect(reason.contains(REASON), || format!("not ready on a standby, but: {reason:?}"));
+            campaign
+                .report
+                .expect(reason.contains(STANDBY_REASON), || format!("not ready on a standby, but: {reason:?}"));
         }
         if cycle.is_multiple_of(2) {
             forwarder.switch_to(new);
@@ -83,14 +82,9 @@ async fn execute(run: &Run) -> Result<Report> {
             &mut times,
             &mut campaign.report,
         );
-        campaign.report.broken.extend(inspection::faults(&environment).await?);
-        campaign.check(&environment).await?;
-        campaign.report.cycles += 1;
+        end_cycle(&mut campaign, &environment).await?;
     }
-    campaign.expect_codes(EXPECTED_CODES);
-    expect_short_calls(&mut campaign);
-    times.note(&mut campaign.report);
-    campaign.finish(&environment).await
+    finish(campaign, &environment, &times).await
 }
 
 /// Promotes the standby, and restarts the former primary as its standby, unless this is the mutation check. Returns the time of the
@@ -142,19 +136,19 @@ impl LateProcess {
         let server = block_in_place(|| installation.start(&["serve"]));
         let watch = ReadinessWatch::of(server.ops_address());
         let client = environment.client_at(server.address()).await?;
-        let refused = watch.is_refused_for(REASON, START_TIME).await;
+        let refused = watch.is_refused_for(STANDBY_REASON, MAX_START_TIME).await;
         campaign.report.expect(refused, || "a process that was started on a standby does not say so".to_owned());
         Ok(Self { server, watch, client })
     }
 
     /// Checks that it is ready after the promotion of its database, and creates a token. Returns the time until it was ready.
     async fn end(self, promoted: Instant, campaign: &mut Campaign) -> Result<Duration> {
-        tokio::time::sleep_until((promoted + START_NOTICE_TIME + MAX_NOTICE_TIME).into()).await;
+        tokio::time::sleep_until((promoted + MAX_START_NOTICE_TIME + MAX_NOTICE_TIME).into()).await;
         let outage = Outage {
             lost: promoted,
             promotion: promoted,
             usable: promoted,
-            notice: START_NOTICE_TIME,
+            notice: MAX_START_NOTICE_TIME,
             end: Instant::now(),
         };
         let noticed = self.watch.judge("a process that was started on a standby", outage, &mut campaign.report);

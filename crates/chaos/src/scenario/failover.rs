@@ -6,10 +6,9 @@ use access_tokens_testkit::postgres::{Cluster, Rebuilt};
 use anyhow::{Context, Result};
 use tokio::task::block_in_place;
 
-use super::failover_checks::{Times, Watches, expect_recovery, expect_short_calls};
+use super::failover_checks::{Times, Watches, end_cycle, expect_recovery, finish};
 use crate::campaign::{Campaign, Workload};
 use crate::environment::{Environment, Kind, Options, Setup};
-use crate::inspection;
 use crate::readiness::{MAX_NOTICE_TIME, Outage};
 use crate::report::Report;
 use crate::run::{Run, Scenario, ScenarioFuture};
@@ -25,10 +24,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// Minimum share of calls that succeed after a failover, in percent.
 const MIN_SUCCESS_PERCENT: u64 = 99;
-/// Codes with which calls may fail.
-const EXPECTED_CODES: &[&str] = &["Unavailable", "Aborted"];
 /// Time between a loss and the promotion, in milliseconds: a manager needs time to notice the loss.
-const PROMOTION_DELAY: (u64, u64) = (1_200, 2_000);
+const PROMOTION_DELAY_RANGE_MS: (u64, u64) = (1_200, 2_000);
 
 /// The way in which the primary ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,7 +90,7 @@ async fn execute(run: &Run) -> Result<Report> {
         loss.inflict(environment.cluster().context("it needs PostgreSQL")?)?;
         campaign.report.faults += 1;
         if loss != Loss::Switchover {
-            tokio::time::sleep(campaign.rng.millis(PROMOTION_DELAY.0, PROMOTION_DELAY.1)).await;
+            tokio::time::sleep(campaign.rng.millis(PROMOTION_DELAY_RANGE_MS.0, PROMOTION_DELAY_RANGE_MS.1)).await;
         }
         let promotion = Instant::now();
         block_in_place(|| {
@@ -114,14 +111,9 @@ async fn execute(run: &Run) -> Result<Report> {
             &mut times,
             &mut campaign.report,
         );
-        campaign.report.broken.extend(inspection::faults(&environment).await?);
-        campaign.check(&environment).await?;
-        campaign.report.cycles += 1;
+        end_cycle(&mut campaign, &environment).await?;
     }
-    campaign.expect_codes(EXPECTED_CODES);
-    expect_short_calls(&mut campaign);
-    times.note(&mut campaign.report);
-    campaign.finish(&environment).await
+    finish(campaign, &environment, &times).await
 }
 
 /// Makes replication synchronous, unless this is the mutation check.

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::steady_caller::percentile;
 use crate::campaign::Campaign;
 use crate::environment::Environment;
+use crate::inspection;
 use crate::readiness::{Outage, ReadinessWatch};
 use crate::report::Report;
 
@@ -15,6 +16,8 @@ use crate::report::Report;
 pub(super) const MAX_RECOVERY_TIME: Duration = Duration::from_secs(2);
 /// Time for which calls are observed after that.
 const OBSERVATION_TIME: Duration = Duration::from_millis(1_500);
+/// Codes with which calls may fail.
+const EXPECTED_CODES: &[&str] = &["Unavailable", "Aborted"];
 /// Maximum time of every call.
 const MAX_CALL_TIME: Duration = Duration::from_secs(5);
 
@@ -43,14 +46,30 @@ pub(super) async fn expect_recovery(
     Ok(recovery)
 }
 
+/// Ends a cycle: what the database holds agrees with the acknowledged calls.
+pub(super) async fn end_cycle(campaign: &mut Campaign, environment: &Environment) -> Result<()> {
+    campaign.report.broken.extend(inspection::faults(environment).await?);
+    campaign.check(environment).await?;
+    campaign.report.cycles += 1;
+    Ok(())
+}
+
+/// Ends a campaign: checks codes and durations of its calls, and adds the times to its report.
+pub(super) async fn finish(mut campaign: Campaign, environment: &Environment, times: &Times) -> Result<Report> {
+    campaign.expect_codes(EXPECTED_CODES);
+    expect_short_calls(&mut campaign);
+    times.note(&mut campaign.report);
+    campaign.finish(environment).await
+}
+
 /// Checks that no call took too long.
-pub(super) fn expect_short_calls(campaign: &mut Campaign) {
+fn expect_short_calls(campaign: &mut Campaign) {
     let slowest = campaign.slowest_call();
     campaign.report.note(format!("the slowest call took {} ms", slowest.as_millis()));
     campaign.report.expect(slowest <= MAX_CALL_TIME, || format!("a call took {slowest:?}"));
 }
 
-/// Measured times, by what they are.
+/// Measured times by kind.
 #[derive(Default)]
 pub(super) struct Times(BTreeMap<String, Vec<Duration>>);
 
@@ -73,7 +92,7 @@ impl Times {
 pub(super) struct Watches(Vec<ReadinessWatch>);
 
 impl Watches {
-    /// Begins.
+    /// Starts a watch for each process.
     pub(super) fn over(environment: &Environment) -> Result<Self> {
         let watch = |replica| Ok(ReadinessWatch::of(environment.server(replica)?.ops_address()));
         Ok(Self((0..environment.replicas()).map(watch).collect::<Result<_>>()?))

@@ -7,10 +7,9 @@ use access_tokens_testkit::postgres::PatroniPair;
 use anyhow::Result;
 use tokio::task::block_in_place;
 
-use super::failover_checks::{Times, Watches, expect_recovery, expect_short_calls};
+use super::failover_checks::{Times, Watches, end_cycle, expect_recovery, finish};
 use crate::campaign::{Campaign, Workload};
 use crate::environment::{Environment, Kind, Setup};
-use crate::inspection;
 use crate::readiness::{MAX_NOTICE_TIME, Outage};
 use crate::report::Report;
 use crate::run::{Run, Scenario, ScenarioFuture};
@@ -26,12 +25,10 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// Minimum share of calls that succeed after a failover, in percent.
 const MIN_SUCCESS_PERCENT: u64 = 99;
-/// Codes with which calls may fail.
-const EXPECTED_CODES: &[&str] = &["Unavailable", "Aborted"];
 /// Maximum time until haproxy notices a new primary.
-const PROXY_TIME: Duration = Duration::from_secs(2);
+const MAX_PROXY_NOTICE_TIME: Duration = Duration::from_secs(2);
 /// Maximum time of a promotion, and until it is seen here.
-const PROMOTION_TIME: Duration = Duration::from_secs(1);
+const MAX_PROMOTION_TIME: Duration = Duration::from_secs(1);
 /// Names of the processes in findings.
 const PROCESSES: [&str; 2] = ["behind haproxy", "with a list of hosts"];
 
@@ -73,18 +70,15 @@ async fn execute(run: &Run) -> Result<Report> {
         load.stop().await?;
         // The moment in which a planned change stops the primary is not known.
         let lost = if planned { usable } else { begun };
-        let promotion = usable - PROMOTION_TIME;
-        for ((process, watch), proxy) in PROCESSES.iter().zip(watches.iter()).zip([PROXY_TIME, Duration::ZERO]) {
+        let promotion = usable - MAX_PROMOTION_TIME;
+        for ((process, watch), proxy) in
+            PROCESSES.iter().zip(watches.iter()).zip([MAX_PROXY_NOTICE_TIME, Duration::ZERO])
+        {
             let outage = Outage { lost, promotion, usable, notice: MAX_NOTICE_TIME + proxy, end: Instant::now() };
             let noticed = watch.judge(process, outage, &mut campaign.report);
             times.add(format!("{process}: ready after the promotion"), noticed.usable);
         }
-        campaign.report.broken.extend(inspection::faults(&environment).await?);
-        campaign.check(&environment).await?;
-        campaign.report.cycles += 1;
+        end_cycle(&mut campaign, &environment).await?;
     }
-    campaign.expect_codes(EXPECTED_CODES);
-    expect_short_calls(&mut campaign);
-    times.note(&mut campaign.report);
-    campaign.finish(&environment).await
+    finish(campaign, &environment, &times).await
 }

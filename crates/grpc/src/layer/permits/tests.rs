@@ -75,7 +75,7 @@ async fn a_party_with_many_calls_leaves_permits_to_others() {
     let pool = pool(8, 8, 1_000);
     let mut held: Vec<_> = Vec::new();
     for _ in 0..8 {
-        held.push(pool.acquire(A, 0, in_a_second()).await.expect("nobody else wants it"));
+        held.push(pool.acquire(A, 0, in_a_second()).await.expect("a permit is free"));
     }
     let mut many: Vec<_> = (0..100).map(|_| Box::pin(pool.acquire(A, 0, in_a_second()))).collect();
     let mut few: Vec<_> = (0..10).map(|_| Box::pin(pool.acquire(B, 0, in_a_second()))).collect();
